@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* fuzz_decode.c - any bytes from anybody
+ *
+ * Whatever precheck and codec let through must come back the same from its
+ * own encoding, and everything must be inside the buffers (run it under the
+ * sanitizers). Built by clang as a libFuzzer target:
+ *
+ *   scons cc=clang flavour=asan fuzz
+ *   build/asan-clang/tests/fuzz/fuzz_decode -max_len=65600 FOUND \
+ *       tests/fuzz/corpus/decode
+ *
+ * (FOUND is a folder of your own for what it discovers.) The committed corpus
+ * is run as a unit test under every compiler: unit/protocol/test_corpus.c.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/codec.h"
+#include "protocol/precheck.h"
+
+int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
+
+/* Not assert (): it must hold in every flavour. */
+static void must (bool holds, const char *what)
+{
+    if (holds)
+        return;
+    fprintf (stderr, "fuzz_decode: %s\n", what);
+    abort ();
+}
+
+/* Most floats that one message can bring as an integer of one byte. */
+enum { MOST_GROWTH = 8 * 16 * 64 };
+
+static void check_round_trip (const struct msg *in, size_t size)
+{
+    static uint8_t once[MAX_BODY_BYTES], twice[MAX_BODY_BYTES];
+    static struct msg again;
+    struct codec_error error;
+    size_t length = codec_encode_msg (in, once, sizeof once);
+
+    if (length == 0) {
+        must (size + MOST_GROWTH > MAX_BODY_BYTES, "cannot be encoded");
+        return;
+    }
+    must (!precheck (once, length, NULL), "our own encoding is refused");
+    must (codec_decode (once, length, &again, &error) == ERR_NONE,
+          "our own encoding cannot be read");
+    must (again.verb == in->verb, "another verb");
+    must (memcmp (&again.hello, &in->hello, message_size (in->verb)) == 0,
+          "another message");
+    must (codec_encode_msg (&again, twice, sizeof twice) == length &&
+              memcmp (once, twice, length) == 0,
+          "two encodings");
+}
+
+int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
+{
+    static struct msg in;
+    struct codec_error error;
+    size_t at = 0;
+    bool well_formed = !precheck (data, size, &at);
+    enum err err = codec_decode (data, size, &in, &error);
+
+    must (at <= size, "the fault lies behind the end");
+    must ((err == ERR_NONE) == (in.verb != VERB_NONE && !error.detail[0]),
+          "an error without a word, or a word without an error");
+    must (well_formed || err == ERR_BAD_FRAME, "malformed and let through");
+    must (err == ERR_NONE || err == ERR_BAD_FRAME || err == ERR_BAD_ARG ||
+              err == ERR_UNKNOWN_VERB,
+          "an error that decoding does not have");
+    must (memchr (error.key, '\0', sizeof error.key) &&
+              memchr (error.detail, '\0', sizeof error.detail),
+          "an endless error");
+    if (err == ERR_NONE)
+        check_round_trip (&in, size);
+    return 0;
+}
