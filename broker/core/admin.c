@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* STATUS, KILL, SET_MAX - what people ask of the broker. */
+#include "core/handlers.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/answers.h"
+#include "core/ledger.h"
+#include "core/memory.h"
+#include "core/status.h"
+
+/* A name that nothing is known of may be a slip. */
+static enum err no_such_project (const struct broker *b, struct call *c,
+                                 const char *name)
+{
+    const char *near = projects_near (&b->projects, name);
+
+    c->key = "project";
+    if (near)
+        snprintf (c->detail, sizeof c->detail, "no project %s: is it %s?",
+                  name, near);
+    else
+        snprintf (c->detail, sizeof c->detail, "no project %s", name);
+    return ERR_NOT_FOUND;
+}
+
+/* ---- STATUS ---- */
+
+enum err on_status (struct broker *b, struct call *c)
+{
+    const struct msg_status *in = &c->in->status;
+
+    if (in->snapshot)
+        return status_page (b, c->peer, in, c->out);
+    if (in->project[0] && !projects_find (&b->projects, in->project))
+        return no_such_project (b, c, in->project);
+    state_ask (b, c->peer, in->project); // the round answers
+    return ERR_NONE;
+}
+
+/* ---- SET_MAX ---- */
+
+static void send_set_max_ok (const struct broker *b, const struct call *c,
+                             unsigned before)
+{
+    struct msg_set_max_ok ok;
+
+    message_init_fields (&ok, VERB_SET_MAX_OK);
+    ok.before = before;
+    ok.max_slots = b->settings.max_slots;
+    ok.effective = state_effective (b);
+    ok.in_use = b->in_use;
+    ok.waiting = b->waiters.count;
+    outbox_send (c->out, &c->peer->path, VERB_SET_MAX_OK, &ok);
+}
+
+/* Up: the round wakes the queue. Down: drains, nothing is killed. */
+enum err on_set_max (struct broker *b, struct call *c)
+{
+    uint64_t max = c->in->set_max.max_slots;
+    unsigned before = b->settings.max_slots;
+
+    if (max < 1 || max > MAX_SLOTS)
+        return bad_arg (c, "max_slots");
+    if (b->disk_full)
+        return ERR_DISK;
+    b->meta.max_slots = (uint32_t) max;
+    b->meta.config_max_slots = b->config_max_slots;
+    ledger_meta (b, c->out);
+    state_set_max (b, (unsigned) max);
+    state_tally (b);
+    outbox_journal (c->out, JOURNAL_INFO,
+                    "set_max  uid=%" PRIu32 " before=%u max_slots=%" PRIu64,
+                    c->peer->uid, before, max);
+    send_set_max_ok (b, c, before);
+    return ERR_NONE;
+}
+
+/* ---- KILL: of what, and by whom ---- */
+
+static bool is_meant (const struct broker *b, const struct msg_kill *in,
+                      const struct lease *l)
+{
+    const struct lease *named;
+
+    if (strcmp (l->r.project, in->project) != 0)
+        return false;
+    if (in->label[0] && strcmp (l->r.label, in->label) != 0)
+        return false;
+    if (!in->token || l->r.token == in->token)
+        return true;
+    /* Killing one slot of a tree kills the tree. */
+    named = leases_find (&b->leases, in->token);
+    return named && named->r.cookie && named->r.cookie == l->r.cookie
+           && named->r.session == l->r.session;
+}
+
+static bool is_whole_project (const struct msg_kill *in)
+{
+    return !in->token && !in->label[0];
+}
+
+static bool is_anothers (const struct broker *b, const char *project,
+                         uint32_t uid)
+{
+    for (size_t i = 0; i < leases_count (&b->leases); i++) {
+        const struct lease_record *r = &leases_at (&b->leases, i)->r;
+
+        if (strcmp (r->project, project) == 0 && r->uid != uid)
+            return true;
+    }
+    for (size_t i = 0; i < b->sessions.count; i++) {
+        const struct session *s = b->sessions.at[i];
+
+        if (strcmp (s->r.project, project) == 0 && s->r.uid != uid)
+            return true;
+    }
+    return false;
+}
+
+static uint64_t digest_of (const struct msg_kill *in)
+{
+    uint64_t d = digest_text (DIGEST_START, in->project);
+
+    d = digest_text (d, in->label);
+    d = digest_u64 (d, in->token);
+    return digest_u64 (d, (uint64_t) (in->keep_queue | in->supervisor << 1));
+}
+
+static enum err check_target (const struct broker *b, struct call *c)
+{
+    const struct msg_kill *in = &c->in->kill;
+
+    if (is_whole_project (in))
+        return ERR_NONE;
+    for (size_t i = 0; i < leases_count (&b->leases); i++) {
+        if (is_meant (b, in, leases_at (&b->leases, i)))
+            return ERR_NONE;
+    }
+    c->key = in->token ? "token" : "label";
+    return ERR_NOT_FOUND;
+}
+
+static enum err check_kill (const struct broker *b, struct call *c)
+{
+    const struct msg_kill *in = &c->in->kill;
+
+    if (in->id == 0)
+        return bad_arg (c, "id");
+    if (!projects_find (&b->projects, in->project))
+        return no_such_project (b, c, in->project);
+    if (c->peer->role < ROLE_OPERATOR
+        && is_anothers (b, in->project, c->peer->uid))
+        return ERR_NOT_ALLOWED;
+    if (c->peer->role == ROLE_OPERATOR && !in->reason[0])
+        return bad_arg (c, "reason");
+    return check_target (b, c);
+}
+
+/* ---- KILL: do it ---- */
+
+static int64_t grace_of (const struct broker *b, const struct msg_kill *in)
+{
+    return in->grace_ms ? (int64_t) in->grace_ms : b->settings.timing.grace;
+}
+
+static void begin_stop (const struct broker *b, const struct call *c,
+                        const struct session *s, struct msg_stop *ret_stop)
+{
+    const struct msg_kill *in = &c->in->kill;
+
+    message_init_fields (ret_stop, VERB_STOP);
+    ret_stop->session = s->r.id;
+    ret_stop->epoch = b->meta.epoch;
+    ret_stop->notice_ms = (uint64_t) b->settings.timing.notice;
+    ret_stop->grace_ms = (uint64_t) grace_of (b, in);
+    ret_stop->supervisor = in->supervisor;
+    copy_text (ret_stop->reason, sizeof ret_stop->reason, in->reason);
+}
+
+/* A slot with something of its own to end is KILLING until that is proven
+ * gone; a plain reservation is free at once. */
+static void end_lease (struct broker *b, struct call *c, struct lease *l)
+{
+    if (!lease_has_tree (l) && !l->r.bound)
+        ledger_release (b, l, "killed", c->out);
+    else
+        ledger_kill (b, l, c->in->kill.id, c->now, c->out);
+}
+
+static void end_session_leases (struct broker *b, struct call *c,
+                                struct session *s, struct kill *kill)
+{
+    struct msg_stop stop;
+    struct lease **leases;
+    size_t count = leases_of (&b->leases, s->r.id, &leases);
+
+    begin_stop (b, c, s, &stop);
+    for (size_t i = 0; i < count; i++) {
+        if (!is_meant (b, &c->in->kill, leases[i]))
+            continue;
+        kill_target (kill, &b->leases, leases[i]);
+        u64s_add (&stop.tokens, leases[i]->r.token);
+    }
+    for (uint32_t i = 0; i < stop.tokens.count; i++)
+        end_lease (b, c, leases_find (&b->leases, stop.tokens.at[i]));
+    if (stop.tokens.count && session_hears (s))
+        outbox_send (c->out, &s->path, VERB_STOP, &stop);
+}
+
+/* Nobody is there to end it; its proof will come. It is counted, so that the
+ * answer does not promise more than it can. */
+static void count_limbo (struct broker *b, const struct msg_kill *in,
+                         struct kill *kill)
+{
+    for (size_t i = 0; i < leases_count (&b->leases); i++) {
+        const struct lease *l = leases_at (&b->leases, i);
+
+        if (l->r.state == LEASE_LIMBO && is_meant (b, in, l))
+            kill_target (kill, &b->leases, l);
+    }
+}
+
+static unsigned drop_queue (struct broker *b, struct call *c)
+{
+    const struct msg_kill *in = &c->in->kill;
+    unsigned count = 0;
+
+    if (in->keep_queue || !is_whole_project (in))
+        return 0;
+    for (size_t i = b->waiters.count; i-- > 0;) {
+        struct waiter *w = b->waiters.at[i];
+
+        if (strcmp (w->session->r.project, in->project) != 0)
+            continue;
+        answer_dropped (b, w, ERR_EXPIRED, "killed", c->out);
+        count++;
+    }
+    return count;
+}
+
+static void carry_out (struct broker *b, struct call *c, struct kill *kill)
+{
+    const struct msg_kill *in = &c->in->kill;
+    const struct timing *t = &b->settings.timing;
+
+    kill->uid = c->peer->uid;
+    kill->digest = digest_of (in);
+    kill->supervisor = in->supervisor;
+    kill->deadline = c->now + t->notice + grace_of (b, in) + t->kill_confirm
+                     + 2 * t->beat;
+    count_limbo (b, in, kill);
+    for (size_t i = 0; i < b->sessions.count; i++)
+        end_session_leases (b, c, b->sessions.at[i], kill);
+    kill->cancelled = drop_queue (b, c);
+    outbox_require_flush (c->out);
+    outbox_journal (c->out, JOURNAL_WARNING,
+                    "kill     id=%" PRIu64 " uid=%" PRIu32
+                    " project=%s slots=%zu cancelled=%u reason=\"%s\"",
+                    in->id, c->peer->uid, in->project, kill->count,
+                    kill->cancelled, in->reason);
+}
+
+static enum err report (const struct broker *b, const struct call *c,
+                        const struct kill *kill)
+{
+    struct msg_kill_ok ok;
+
+    message_init_fields (&ok, VERB_KILL_OK);
+    kill_report (kill, &b->leases, c->now, &ok);
+    for (size_t i = 0; i < kill->count; i++)
+        u64s_add (&ok.tokens, kill->targets[i].token);
+    outbox_send (c->out, &c->peer->path, VERB_KILL_OK, &ok);
+    return ERR_NONE;
+}
+
+/* What would be ended; nothing is. */
+static enum err rehearse (const struct broker *b, const struct call *c)
+{
+    const struct msg_kill *in = &c->in->kill;
+    struct kill kill = {.id = in->id, .deadline = INT64_MAX};
+
+    for (size_t i = 0; i < leases_count (&b->leases); i++) {
+        const struct lease *l = leases_at (&b->leases, i);
+
+        if (is_meant (b, in, l))
+            kill_target (&kill, &b->leases, l);
+    }
+    report (b, c, &kill);
+    kill_clear (&kill);
+    return ERR_NONE;
+}
+
+/* The first time it is done, then it is polled by its id. */
+enum err on_kill (struct broker *b, struct call *c)
+{
+    const struct msg_kill *in = &c->in->kill;
+    struct kill *kill = in->id ? kills_find (&b->kills, in->id) : NULL;
+    enum err e;
+
+    if (kill
+        && (kill->uid != c->peer->uid || kill->digest != digest_of (in)))
+        return ERR_CONFLICT;
+    if (kill && !in->dry_run)
+        return report (b, c, kill);
+    e = check_kill (b, c);
+    if (e)
+        return e;
+    if (in->dry_run)
+        return rehearse (b, c);
+    kill = kills_add (&b->kills, in->id);
+    carry_out (b, c, kill);
+    return report (b, c, kill);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "core/answers.h"
+
+#include <inttypes.h>
+
+#include "core/ledger.h"
+
+void answer_error (struct outbox *out, const struct path *to, enum err e,
+                   const struct complaint *about)
+{
+    struct msg_error error;
+
+    message_init_fields (&error, VERB_ERROR);
+    copy_text (error.re, sizeof error.re, verb_name (about->re));
+    copy_text (error.error, sizeof error.error, err_name (e));
+    error.session = about->session;
+    error.seq = about->seq;
+    if (about->key)
+        copy_text (error.key, sizeof error.key, about->key);
+    if (about->detail)
+        copy_text (error.detail, sizeof error.detail, about->detail);
+    outbox_send (out, to, VERB_ERROR, &error);
+}
+
+void answer_ok (struct outbox *out, const struct path *to, enum verb re)
+{
+    struct msg_ok ok;
+
+    message_init_fields (&ok, VERB_OK);
+    copy_text (ok.re, sizeof ok.re, verb_name (re));
+    outbox_send (out, to, VERB_OK, &ok);
+}
+
+void answer_grant (const struct broker *b, const struct path *to,
+                   const struct lease *l, struct outbox *out)
+{
+    struct msg_grant grant;
+
+    message_init_fields (&grant, VERB_GRANT);
+    grant.session = l->r.session;
+    grant.epoch = b->meta.epoch;
+    grant.seq = l->r.seq;
+    grant.first = l->r.first;
+    grant.count = l->r.count;
+    grant.asked = l->r.asked;
+    grant.waited_ms = (uint64_t) l->r.waited_ms;
+    outbox_send (out, to, VERB_GRANT, &grant);
+}
+
+/* How old the figure behind the reason is: that of health is as old as the
+ * sample, every other one is of this moment. */
+static int64_t age_of (const struct waiter *w, int64_t now)
+{
+    const struct health *h = &w->session->pool->health;
+
+    if (w->outlook.reason != REASON_HEALTH || !h->sampled)
+        return 0;
+    return now > h->sample.at ? now - h->sample.at : 0;
+}
+
+void answer_queued (const struct broker *b, const struct path *to,
+                    const struct waiter *w, int64_t now, struct outbox *out)
+{
+    struct msg_queued queued;
+
+    message_init_fields (&queued, VERB_QUEUED);
+    queued.session = w->r.session;
+    queued.epoch = b->meta.epoch;
+    queued.seq = w->r.seq;
+    queued.count = w->r.count;
+    queued.position = w->outlook.position;
+    queued.slots_ahead = w->outlook.slots_ahead;
+    copy_text (queued.reason, sizeof queued.reason,
+               reason_name (w->outlook.reason));
+    copy_text (queued.detail, sizeof queued.detail, w->outlook.detail);
+    queued.age_ms = (uint64_t) age_of (w, now);
+    outbox_send (out, to, VERB_QUEUED, &queued);
+}
+
+void answer_dropped (struct broker *b, struct waiter *w, enum err e,
+                     const char *detail, struct outbox *out)
+{
+    struct session *s = w->session;
+    const struct complaint about = {
+        .re = VERB_REQUEST,
+        .session = s->r.id,
+        .seq = w->r.seq,
+        .detail = detail,
+    };
+
+    if (w->unanswered)
+        answer_error (out, &w->answer_to, e, &about);
+    else if (session_hears (s))
+        answer_error (out, &s->path, e, &about);
+    if (!w->unanswered)
+        session_drop (s, w->r.seq);
+    outbox_journal (out, JOURNAL_INFO,
+                    "dropped  session=%" PRIu64 " seq=%" PRIu64
+                    " error=%s detail=\"%s\"",
+                    s->r.id, w->r.seq, err_name (e), detail);
+    ledger_unwait (b, w, out);
+}

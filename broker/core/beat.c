@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* BEAT - a shim lives, names what it holds and acknowledges what it was given.
+ *
+ * Only this renews a session, and only a seq above the last: one that was on
+ * its way while the broker slept says nothing about now. What a shim holds is
+ * compared with what the broker thinks it holds, both ways: a slot that it
+ * acknowledged and does not name twice running is free, a token that it names
+ * and does not have must be stopped.
+ */
+#include "core/handlers.h"
+
+#include <inttypes.h>
+
+#include "core/ledger.h"
+
+enum { UNNAMED_BEATS = 2 };
+
+static void acknowledge (struct broker *b, struct lease *l, struct call *c)
+{
+    if (l->r.acked)
+        return;
+    l->r.acked = true;
+    ledger_lease (b, l, c->out);
+}
+
+static void take_acks (struct session *s, const struct msg_beat *in)
+{
+    for (uint32_t i = 0; i < in->acks.count; i++)
+        session_drop_acked (s, in->acks.at[i]);
+}
+
+/* Not named: a free slot, once that was said twice. One that is KILLING
+ * waits for REAPED if there was a tree; if there was none, the holder may
+ * never have had it. */
+static void miss (struct broker *b, struct lease *l, struct call *c)
+{
+    bool free = l->r.state == LEASE_ACTIVE ? l->r.acked : !l->r.tree;
+
+    if (free && ++l->unnamed >= UNNAMED_BEATS)
+        ledger_release (b, l, "unnamed", c->out);
+}
+
+static void compare (struct broker *b, struct call *c)
+{
+    const struct msg_beat *in = &c->in->beat;
+    struct lease **leases;
+
+    for (size_t i = leases_of (&b->leases, c->from->r.id, &leases);
+         i-- > 0;) {
+        struct lease *l = leases[i];
+        bool named = u64s_has (&in->holds, l->r.token);
+
+        if (named || u64s_has (&in->acks, l->r.seq))
+            acknowledge (b, l, c);
+        if (named)
+            l->unnamed = 0;
+        else
+            miss (b, l, c);
+    }
+}
+
+static void alarm_above_mark (struct broker *b, struct call *c,
+                              uint64_t token)
+{
+    struct session *s = c->from;
+
+    if (s->alarmed || s->foreign)
+        return;
+    s->alarmed = true;
+    outbox_journal (c->out, JOURNAL_ALARM,
+                    "above_mark session=%" PRIu64 " project=%s token=%" PRIu64
+                    " next=%" PRIu64,
+                    s->r.id, s->r.project, token, b->next_token);
+}
+
+/* Tokens that it names and has not: adopted while the broker learns, else to
+ * be stopped. */
+static void list_strays (struct broker *b, struct call *c, struct u64s *stops)
+{
+    const struct u64s *holds = &c->in->beat.holds;
+
+    for (uint32_t i = 0; i < holds->count; i++) {
+        uint64_t token = holds->at[i];
+        const struct lease *l = leases_find (&b->leases, token);
+
+        if (l && l->r.session == c->from->r.id)
+            continue;
+        if (token >= b->next_token)
+            alarm_above_mark (b, c, token);
+        if (!ledger_adopt (b, c->from, token, c->now, c->out))
+            u64s_add (stops, token);
+    }
+}
+
+/* What was granted and not acknowledged, request by request; and what must
+ * be ended, until it is. */
+static void list_news (const struct broker *b, const struct session *s,
+                       struct msg_beat_ok *ok)
+{
+    const size_t most = sizeof ok->grants / sizeof *ok->grants;
+    struct lease **leases;
+    size_t count = leases_of (&b->leases, s->r.id, &leases);
+    uint64_t last = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct lease_record *r = &leases[i]->r;
+
+        if (r->state == LEASE_KILLING)
+            u64s_add (&ok->stops, r->token);
+        if (r->state != LEASE_ACTIVE || r->acked || r->first == last
+            || ok->grants_count == most)
+            continue;
+        last = r->first;
+        ok->grants[ok->grants_count++] =
+            (struct row_granted){r->seq, r->first, r->count};
+    }
+    session_dropped (s, &ok->expired);
+}
+
+static enum err beat_ok (struct broker *b, struct call *c,
+                         const struct u64s *strays)
+{
+    struct session *s = c->from;
+    struct msg_beat_ok *ok = &b->scratch.beat_ok;
+
+    message_init_fields (ok, VERB_BEAT_OK);
+    ok->session = s->r.id;
+    ok->epoch = b->meta.epoch;
+    ok->seq = s->beat_seq;
+    list_news (b, s, ok);
+    for (uint32_t i = 0; i < strays->count; i++)
+        u64s_add (&ok->stops, strays->at[i]);
+    outbox_send (c->out, &c->peer->path, VERB_BEAT_OK, ok);
+    return ERR_NONE;
+}
+
+enum err on_beat (struct broker *b, struct call *c)
+{
+    const struct msg_beat *in = &c->in->beat;
+    struct session *s = c->from;
+    struct u64s strays = {0};
+
+    if (in->seq <= s->beat_seq) // old news: only answered, as the newest was
+        return beat_ok (b, c, &strays);
+    s->beat_seq = in->seq;
+    s->beaten = c->now;
+    s->deadline = c->now + b->settings.timing.ttl;
+    take_acks (s, in);
+    compare (b, c);
+    list_strays (b, c, &strays);
+    return beat_ok (b, c, &strays);
+}

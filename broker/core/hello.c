@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* HELLO - a shim begins its session, or begins it again.
+ *
+ * There is one shim per project, host and uid. A newcomer that says it is the
+ * successor holds the lock that its predecessor held, which is how it knows
+ * that the other is dead; what that one held goes to LIMBO and is listed in
+ * WELCOME, so that the successor can prove it gone.
+ */
+#include "core/handlers.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/ledger.h"
+
+/* ---- WELCOME ---- */
+
+static void list_limbo (const struct broker *b, const struct session *s,
+                        struct msg_welcome *welcome)
+{
+    const size_t most = sizeof welcome->limbo / sizeof *welcome->limbo;
+
+    for (size_t i = 0;
+         i < leases_count (&b->leases) && welcome->limbo_count < most; i++) {
+        const struct lease *l = leases_at (&b->leases, i);
+        struct row_limbo *row = &welcome->limbo[welcome->limbo_count];
+
+        if (!state_succeeds (s, l))
+            continue;
+        row->token = l->r.token;
+        row->supervisor = (uint64_t) l->r.supervisor.pid;
+        row->start = (uint64_t) l->r.supervisor.start;
+        row->bound = l->r.bound;
+        row->tree = lease_has_tree (l);
+        copy_text (row->cgroup, sizeof row->cgroup, l->r.cgroup);
+        welcome->limbo_count++;
+    }
+}
+
+static enum err welcome (struct broker *b, struct call *c, struct session *s)
+{
+    const struct timing *t = &b->settings.timing;
+    struct msg_welcome *w = &b->scratch.welcome;
+
+    message_init_fields (w, VERB_WELCOME);
+    w->nonce = s->r.nonce;
+    w->session = s->r.id;
+    w->epoch = b->meta.epoch;
+    copy_text (w->broker, sizeof w->broker, b->meta.broker);
+    w->own_host = s->r.own;
+    w->beat_ms = (uint64_t) t->beat;
+    w->ttl_ms = (uint64_t) t->ttl;
+    w->notice_ms = (uint64_t) t->notice;
+    w->grace_ms = (uint64_t) t->grace;
+    w->kill_confirm_ms = (uint64_t) t->kill_confirm;
+    w->drift_ms = (uint64_t) t->drift;
+    w->linger_ms = (uint64_t) t->linger;
+    list_limbo (b, s, w);
+    outbox_send (c->out, &c->peer->path, VERB_WELCOME, w);
+    return ERR_NONE;
+}
+
+/* ---- who is it? ---- */
+
+/* What the kernel says counts; on the own host nothing else does. */
+static struct session_record record_of (const struct broker *b,
+                                        const struct call *c)
+{
+    const struct msg_hello *in = &c->in->hello;
+    struct session_record r = {
+        .id = c->random,
+        .nonce = in->nonce,
+        .uid = c->peer->uid,
+        .own = c->peer->pid != 0 && strcmp (in->boot, b->self.boot) == 0,
+        .shim = {(int32_t) in->pid, (int64_t) in->start},
+    };
+    bool here = r.own || strcmp (in->machine, b->self.machine) == 0;
+
+    copy_text (r.project, sizeof r.project, in->project);
+    copy_text (r.display, sizeof r.display, in->display);
+    copy_text (r.host, sizeof r.host, here ? b->self.host : in->host);
+    copy_text (r.machine, sizeof r.machine,
+               here ? b->self.machine : in->machine);
+    copy_text (r.boot, sizeof r.boot, in->boot);
+    if (r.own)
+        r.shim.pid = c->peer->pid;
+    return r;
+}
+
+static enum err check_names (struct call *c)
+{
+    const struct msg_hello *in = &c->in->hello;
+
+    if (!project_key_valid (in->project))
+        return bad_arg (c, "project");
+    if (!in->host[0])
+        return bad_arg (c, "host");
+    if (!in->machine[0])
+        return bad_arg (c, "machine");
+    if (!in->boot[0])
+        return bad_arg (c, "boot");
+    return in->nonce ? ERR_NONE : bad_arg (c, "nonce");
+}
+
+/* A configured project may say whose it is. */
+static enum err check_uid (const struct broker *b, struct call *c)
+{
+    const struct project_settings *p =
+        settings_find_project (&b->settings, c->in->hello.project);
+
+    if (!p || p->uid_count == 0 || c->peer->role == ROLE_ADMIN)
+        return ERR_NONE;
+    for (unsigned i = 0; i < p->uid_count; i++) {
+        if (p->uids[i] == c->peer->uid)
+            return ERR_NONE;
+    }
+    snprintf (c->detail, sizeof c->detail, "%s belongs to other users",
+              p->name);
+    return ERR_NOT_ALLOWED;
+}
+
+/* ---- one identity, two hosts ---- */
+
+static bool is_other_boot (const struct session_record *a,
+                           const struct session_record *b)
+{
+    return a->uid == b->uid && strcmp (a->machine, b->machine) == 0
+           && strcmp (a->boot, b->boot) != 0;
+}
+
+static void alarm_conflict (struct broker *b, struct call *c,
+                            struct session *old)
+{
+    if (old->conflict_until <= c->now)
+        outbox_journal (c->out, JOURNAL_ALARM,
+                        "host_conflict session=%" PRIu64
+                        " project=%s host=\"%s\"",
+                        old->r.id, old->r.project, old->r.host);
+    old->conflict_until = c->now + b->settings.timing.ttl;
+}
+
+/* The same machine with another boot_id has rebooted, and then the old boot
+ * does not beat any more; or it is a copy of a machine that lives. */
+static enum err check_boots (struct broker *b, struct call *c,
+                             const struct session_record *r)
+{
+    int64_t ttl = b->settings.timing.ttl;
+    enum err e = ERR_NONE;
+
+    for (size_t i = 0; i < b->sessions.count; i++) {
+        struct session *s = b->sessions.at[i];
+
+        if (!is_other_boot (&s->r, r) || s->beaten + ttl <= c->now)
+            continue;
+        alarm_conflict (b, c, s);
+        e = ERR_HOST_CONFLICT;
+    }
+    return e;
+}
+
+/* A pool belongs to a host: its name cannot be another machine's as well. */
+static enum err check_host (const struct broker *b, struct call *c,
+                            const struct session_record *r)
+{
+    bool taken = strcmp (r->host, b->self.host) == 0
+                 && strcmp (r->machine, b->self.machine) != 0;
+
+    for (size_t i = 0; i < b->sessions.count && !taken; i++) {
+        const struct session *s = b->sessions.at[i];
+
+        taken = strcmp (s->r.host, r->host) == 0
+                && strcmp (s->r.machine, r->machine) != 0;
+    }
+    if (!taken)
+        return ERR_NONE;
+    c->key = "host";
+    snprintf (c->detail, sizeof c->detail,
+              "another machine has that name: set SLOTBUS_HOST");
+    return ERR_CONFLICT;
+}
+
+/* ---- one project, two shims ---- */
+
+static struct identity_of identity (const struct session_record *r)
+{
+    return (struct identity_of){r->project, r->machine, r->boot, r->uid};
+}
+
+static enum err check_older (struct broker *b, struct call *c,
+                             const struct session_record *r)
+{
+    const struct identity_of who = identity (r);
+    const struct session *old = sessions_by_identity (&b->sessions, &who);
+
+    if (!old || c->in->hello.successor)
+        return ERR_NONE;
+    snprintf (c->detail, sizeof c->detail,
+              "%s has a shim on this host: pid %" PRId32, r->project,
+              old->r.shim.pid);
+    return ERR_CONFLICT;
+}
+
+static enum err check_room (const struct broker *b, struct call *c,
+                            const struct session_record *r)
+{
+    if (r->id == 0 || sessions_find (&b->sessions, r->id))
+        return ERR_CONFLICT;
+    if (b->sessions.count >= MAX_SESSIONS) {
+        snprintf (c->detail, sizeof c->detail, "too many sessions");
+        return ERR_RATE;
+    }
+    if (!pools_find (&b->pools, r->host) && pools_full (&b->pools)) {
+        snprintf (c->detail, sizeof c->detail, "too many hosts");
+        return ERR_RATE;
+    }
+    return ERR_NONE;
+}
+
+/* ---- what it holds ---- */
+
+/* Tokens compare under one broker id only. */
+static bool is_foreign (const struct broker *b, const struct msg_hello *in)
+{
+    return in->broker[0] && strcmp (in->broker, b->meta.broker) != 0;
+}
+
+/* A token that was never granted: this state is older than what it gave. */
+static enum err check_holds (const struct broker *b, struct call *c)
+{
+    const struct msg_hello *in = &c->in->hello;
+
+    if (is_foreign (b, in))
+        return ERR_NONE;
+    for (uint32_t i = 0; i < in->holds.count; i++) {
+        if (in->holds.at[i] < b->next_token)
+            continue;
+        outbox_journal (c->out, JOURNAL_ALARM,
+                        "above_mark project=%s token=%" PRIu64
+                        " next=%" PRIu64,
+                        in->project, in->holds.at[i], b->next_token);
+        c->key = "holds";
+        return ERR_NOT_FOUND;
+    }
+    return ERR_NONE;
+}
+
+static void adopt (struct broker *b, struct call *c, struct session *s)
+{
+    const struct msg_hello *in = &c->in->hello;
+
+    for (uint32_t i = 0; i < in->holds.count; i++)
+        ledger_adopt (b, s, in->holds.at[i], c->now, c->out);
+    for (uint32_t i = 0; i < in->runs.count; i++)
+        ledger_adopt_limbo (b, s, in->runs.at[i], c->now, c->out);
+}
+
+/* The old boot's processes ended with it. Not on the own host, where the
+ * kernel vouches for the boot that runs. */
+static void release_old_boots (struct broker *b, struct call *c,
+                               const struct session_record *r)
+{
+    int64_t silent_since = c->now - b->settings.timing.ttl;
+
+    for (size_t i = leases_count (&b->leases); i-- > 0;) {
+        struct lease *l = leases_at (&b->leases, i);
+
+        if (l->r.state == LEASE_LIMBO && !l->r.own && !l->damaged
+            && l->r.uid == r->uid && strcmp (l->r.machine, r->machine) == 0
+            && strcmp (l->r.boot, r->boot) != 0 && l->beaten <= silent_since)
+            ledger_release (b, l, "rebooted", c->out);
+    }
+}
+
+/* ---- the session ---- */
+
+static void lose_older (struct broker *b, struct call *c,
+                        const struct session_record *r)
+{
+    const struct identity_of who = identity (r);
+
+    for (size_t i = b->sessions.count; i-- > 0;) {
+        struct session *s = b->sessions.at[i];
+
+        if (is_other_boot (&s->r, r))
+            ledger_lose (b, s, "rebooted", c->now, c->out);
+    }
+    for (struct session *old;
+         (old = sessions_by_identity (&b->sessions, &who));)
+        ledger_lose (b, old, "succeeded", c->now, c->out);
+}
+
+static void log_hello (const struct broker *b, const struct session *s,
+                       struct outbox *out)
+{
+    const char *near = NULL;
+
+    outbox_journal (out, JOURNAL_INFO,
+                    "hello    session=%" PRIu64
+                    " project=%s host=\"%s\" pid=%" PRId32,
+                    s->r.id, s->r.project, s->r.host, s->r.shim.pid);
+    if (!s->project->configured)
+        near = projects_near (&b->projects, s->r.project);
+    if (near)
+        outbox_journal (out, JOURNAL_WARNING, "near     project=%s known=%s",
+                        s->r.project, near);
+}
+
+static enum err begin (struct broker *b, struct call *c,
+                       const struct session_record *r)
+{
+    struct session *s;
+
+    lose_older (b, c, r);
+    s = ledger_begin (b, r, c->now, c->out);
+    s->foreign = is_foreign (b, &c->in->hello);
+    handlers_heard (s, c);
+    adopt (b, c, s);
+    release_old_boots (b, c, r);
+    log_hello (b, s, c->out);
+    return welcome (b, c, s);
+}
+
+/* The same HELLO once more: the answer was lost. */
+static enum err again (struct broker *b, struct call *c, struct session *s)
+{
+    const struct session_record r = record_of (b, c);
+
+    if (strcmp (s->r.project, r.project) != 0
+        || strcmp (s->r.machine, r.machine) != 0
+        || strcmp (s->r.boot, r.boot) != 0)
+        return ERR_CONFLICT;
+    handlers_heard (s, c);
+    return welcome (b, c, s);
+}
+
+enum err on_hello (struct broker *b, struct call *c)
+{
+    struct session *s =
+        sessions_by_nonce (&b->sessions, c->in->hello.nonce, c->peer->uid);
+    struct session_record r;
+    enum err e;
+
+    if ((e = check_names (c)) || (e = check_uid (b, c)))
+        return e;
+    if (s)
+        return again (b, c, s);
+    r = record_of (b, c);
+    if ((e = check_boots (b, c, &r)) || (e = check_host (b, c, &r))
+        || (e = check_older (b, c, &r)) || (e = check_room (b, c, &r))
+        || (e = check_holds (b, c)))
+        return e;
+    return begin (b, c, &r);
+}

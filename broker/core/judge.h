@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* judge.h - may a request be granted now, and if not, why not
+ *
+ * The tests of a request in their order, and the words for whoever waits.
+ * Both passes of a round (round.c) go through a queue with a walk.
+ */
+#ifndef SLOTBUS_JUDGE_H
+#define SLOTBUS_JUDGE_H
+
+#include "core/state.h"
+
+/* One way through the queue of one host. */
+struct walk {
+    struct pool *pool;
+    const struct waiter *blocker;   // the first that waits and blocks
+    uint64_t ahead;                 // what those want that block, before
+    unsigned position;
+    int64_t now;
+    struct outbox *out;
+};
+
+/* The first test that fails; REASON_NONE: `*ret_amount` slots for it. */
+enum reason judge (const struct broker *b, const struct walk *walk,
+                   const struct waiter *w, unsigned *ret_amount);
+/* It stays where it is: those behind it are blocked by it, or it is passed
+ * over and holds back its own project only. */
+void judge_pass_by (struct broker *b, struct walk *walk,
+                    const struct waiter *w, enum reason reason);
+/* What it is told (w->outlook). */
+void judge_explain (struct broker *b, const struct walk *walk,
+                    struct waiter *w, enum reason reason);
+
+#endif

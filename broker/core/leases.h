@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* leases.h - who holds which slot
+ *
+ * Found by token, and by session: both are kept in order. Nothing here knows
+ * of time, limits or the disk: ledger.c changes a lease and hands the change
+ * on. Whatever is in this table counts: ACTIVE, KILLING and LIMBO; a released
+ * lease is not in it.
+ */
+#ifndef SLOTBUS_LEASES_H
+#define SLOTBUS_LEASES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/records.h"
+#include "core/table.h"
+
+struct pool;
+struct project;
+
+struct lease {
+    struct lease_record r;      // first: its token is the key
+    struct project *project;    // borrowed, as is the pool
+    struct pool *pool;
+    unsigned unnamed;           // beats in a row that did not name it
+    int64_t until;              // LIMBO: when time alone releases it
+    int64_t beaten;             // LIMBO: last beat of who held it
+    uint64_t kill;              // KILLING: by which KILL
+    bool damaged;               // nobody knows whose
+};
+
+struct leases {
+    struct table by_token;
+    struct lease **by_session;  // in order of (session, token)
+    size_t capacity;
+};
+
+struct lease *leases_find (const struct leases *t, uint64_t token);
+/* The table owns it; token and session never change. */
+void leases_add (struct leases *t, struct lease *l);
+/* Removes and frees it. */
+void leases_remove (struct leases *t, struct lease *l);
+void leases_clear (struct leases *t);
+
+/* All of one session, by token: an array, good until the next add or remove.
+ * Who removes while going through it goes from its end. */
+size_t leases_of (const struct leases *t, uint64_t session,
+                  struct lease ***ret_leases);
+
+static inline size_t leases_count (const struct leases *t)
+{
+    return t->by_token.count;
+}
+
+static inline struct lease *leases_at (const struct leases *t, size_t i)
+{
+    return t->by_token.at[i];
+}
+
+/* Something may run under it that only a proof ends: a tree, or what a `run`
+ * is about to start. */
+bool lease_has_tree (const struct lease *l);
+/* Of several slots under one tree, the one that stands for it. */
+bool lease_leads_tree (const struct leases *t, const struct lease *l);
+/* How far it is, in percent: as said, else by its phases; NaN = unknown. */
+double lease_percent (const struct lease_record *r);
+const char *lease_state_name (enum lease_state state);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* pool.h - the slots of each host
+ *
+ * A pool knows its limits, its host's health and its pace. How much of it is
+ * in use is not kept here: whoever needs it counts the lease table
+ * (state_tally ()), and `in_use` holds what the last count said, plus what the
+ * round under way has granted since.
+ *
+ * The first pool is the broker's own host; others come with their sessions,
+ * and go when nothing is left of them.
+ */
+#ifndef SLOTBUS_POOL_H
+#define SLOTBUS_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/health.h"
+#include "core/settings.h"
+
+struct pool {
+    char host[65];
+    unsigned max_slots;         // its own; the sum is bounded elsewhere
+    struct health health;
+
+    unsigned in_use, waiting, sessions;     // as of the last tally
+
+    /* Pace: a bucket of `burst` slots, filled within a second. Thousandths
+     * of a slot; below zero after a grant that was larger than the bucket. */
+    int64_t bucket, bucket_at;
+    int64_t paced_until;        // a waiter waits for that; 0 = none
+
+    uint64_t number, digest;                // POOL as last published
+    uint64_t health_number;                 // HEALTH as last published
+    int64_t health_at;
+};
+
+struct pools {
+    struct pool *at[MAX_HOSTS + 1];
+    size_t count;
+    uint64_t retired;   // highest number of any that is gone
+};
+
+/* NULL: no such. */
+struct pool *pools_find (const struct pools *p, const char *host);
+/* The one that there is, or a new one; NULL where there are too many. */
+struct pool *pools_have (struct pools *p, const char *host,
+                         const struct settings *settings, int64_t now);
+bool pools_full (const struct pools *p);
+/* Limits anew after `settings` changed. */
+void pools_configure (struct pools *p, const struct settings *settings);
+/* Forget those that the last tally found empty, but never the first. */
+void pools_sweep (struct pools *p);
+void pools_clear (struct pools *p);
+
+/* What its health allows now. */
+unsigned pool_effective (const struct pool *p);
+
+/* May `count` more slots start now? When not, says when (paced_until). */
+bool pool_pace (struct pool *p, unsigned count, unsigned burst, int64_t now);
+/* They do. */
+void pool_spend (struct pool *p, unsigned count, unsigned burst, int64_t now);
+
+#endif

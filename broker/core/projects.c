@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "core/projects.h"
+
+#include <string.h>
+
+#include "core/memory.h"
+
+static size_t place (const struct projects *p, const char *name)
+{
+    size_t low = 0, high = p->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (strcmp (p->at[middle]->name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct project *projects_find (const struct projects *p, const char *name)
+{
+    size_t i = place (p, name);
+
+    if (i < p->count && strcmp (p->at[i]->name, name) == 0)
+        return p->at[i];
+    return NULL;
+}
+
+static void configure (struct project *project,
+                       const struct settings *settings)
+{
+    const struct project_settings *c =
+        settings_find_project (settings, project->name);
+
+    project->configured = c;
+    project->priority = c ? c->priority : DEFAULT_PRIORITY;
+    project->max = c && c->max ? c->max : settings->max_per_project;
+    if (c && c->display[0])
+        copy_text (project->display, sizeof project->display, c->display);
+}
+
+struct project *projects_have (struct projects *p, const char *name,
+                               const struct settings *settings)
+{
+    size_t i = place (p, name);
+    struct project *project;
+
+    if (i < p->count && strcmp (p->at[i]->name, name) == 0)
+        return p->at[i];
+    project = new_zeroed (sizeof *project);
+    copy_text (project->name, sizeof project->name, name);
+    configure (project, settings);
+    project->lease_number = p->retired;
+    project->queue_number = p->retired;
+    if (p->count == p->capacity) {
+        p->capacity = p->capacity ? 2 * p->capacity : 16;
+        p->at = resized (p->at, p->capacity, sizeof *p->at);
+    }
+    memmove (p->at + i + 1, p->at + i, (p->count - i) * sizeof *p->at);
+    p->at[i] = project;
+    p->count++;
+    return project;
+}
+
+void projects_configure (struct projects *p, const struct settings *settings)
+{
+    for (unsigned i = 0; i < settings->project_count; i++)
+        projects_have (p, settings->projects[i].name, settings);
+    for (size_t i = 0; i < p->count; i++)
+        configure (p->at[i], settings);
+}
+
+static bool is_empty (const struct project *p)
+{
+    return !p->configured && !project_counted (p) && !p->queued
+           && !p->sessions;
+}
+
+static uint64_t later (uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+void projects_sweep (struct projects *p)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < p->count; i++) {
+        struct project *project = p->at[i];
+
+        if (is_empty (project)) {
+            p->retired = later (p->retired, project->lease_number);
+            p->retired = later (p->retired, project->queue_number);
+            free (project);
+        } else {
+            p->at[kept++] = project;
+        }
+    }
+    p->count = kept;
+}
+
+void projects_clear (struct projects *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        free (p->at[i]);
+    free (p->at);
+    *p = (struct projects){0};
+}
+
+/* Letters to insert, remove or replace (Levenshtein), by one row of the
+ * table. Both are keys. */
+static unsigned distance (const char *a, const char *b)
+{
+    unsigned row[MAX_KEY_BYTES + 1];
+    size_t size = strnlen (b, MAX_KEY_BYTES);
+
+    for (size_t j = 0; j <= size; j++)
+        row[j] = (unsigned) j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        unsigned diagonal = row[0];
+
+        row[0] = (unsigned) i;
+        for (size_t j = 1; j <= size; j++) {
+            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
+
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[size];
+}
+
+const char *projects_near (const struct projects *p, const char *name)
+{
+    const char *near = NULL;
+    unsigned best = strlen (name) < 4 ? 2 : 3; // nearer than that
+
+    for (size_t i = 0; i < p->count; i++) {
+        unsigned d = distance (name, p->at[i]->name);
+
+        if (d > 0 && d < best) {
+            best = d;
+            near = p->at[i]->name;
+        }
+    }
+    return near;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* projects.h - who the slots are for
+ *
+ * Configured projects are always here; others come with their first session
+ * or lease and go when nothing is left of them. Sorted by key and found by
+ * binary search: keys are chosen by peers, and cannot collide.
+ *
+ * The figures are what the last state_tally () counted, plus what the round
+ * under way has granted since.
+ */
+#ifndef SLOTBUS_PROJECTS_H
+#define SLOTBUS_PROJECTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/settings.h"
+
+struct project {
+    char name[MAX_KEY_BYTES + 1];
+    char display[65];
+    const struct project_settings *configured;  // NULL; borrowed
+    unsigned priority, max;
+
+    unsigned held, limbo;       // slots: ACTIVE + KILLING, and LIMBO
+    unsigned waiting, queued;   // slots, requests
+    unsigned sessions;
+
+    uint64_t pass;              // the pass that the next two belong to
+    bool skipped;               // an earlier request of it was passed over
+    uint64_t skipped_count;     // slots that such requests want
+
+    uint64_t lease_number, lease_digest;    // as last published
+    uint64_t queue_number, queue_digest;
+};
+
+struct projects {
+    struct project **at;
+    size_t count, capacity;
+    uint64_t retired;   // highest number of any that is gone: a topic that
+                        // comes back goes on above it
+};
+
+struct project *projects_find (const struct projects *p, const char *name);
+/* The one that there is, or a new one. */
+struct project *projects_have (struct projects *p, const char *name,
+                               const struct settings *settings);
+/* After `settings` changed: adds and takes over what is configured. */
+void projects_configure (struct projects *p, const struct settings *settings);
+/* Forget those that are not configured and that the last tally found empty. */
+void projects_sweep (struct projects *p);
+void projects_clear (struct projects *p);
+
+/* A known name that `name` may have been meant to be: one or two letters
+ * away; NULL: none. */
+const char *projects_near (const struct projects *p, const char *name);
+
+/* Everything that counts. */
+static inline unsigned project_counted (const struct project *p)
+{
+    return p->held + p->limbo;
+}
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* records.h - what must be on disk, as plain values
+ *
+ * One record per row of the store. The core keeps the same structures in
+ * memory, so that what is stored and what is known cannot drift apart: a table
+ * hands a copy to the outbox whenever it changes one.
+ */
+#ifndef SLOTBUS_RECORDS_H
+#define SLOTBUS_RECORDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "protocol/message.h"
+
+enum lease_state { LEASE_NONE, LEASE_ACTIVE, LEASE_KILLING, LEASE_LIMBO };
+
+/* Which process, for certain: a pid with its start time in clock ticks. */
+struct process {
+    int32_t pid;        // 0 = none
+    int64_t start;
+};
+
+/* A LIVE (or SUSPECT) session. LOST and CLOSED ones have no record: session
+ * ids never repeat, so an unknown id says as much. */
+struct session_record {
+    uint64_t id;                    // random, never 0
+    uint64_t nonce;                 // of its HELLO
+    char project[MAX_KEY_BYTES + 1];
+    char display[65];
+    char host[65];                  // the name that people see
+    char machine[65];               // machine-id
+    char boot[65];                  // boot_id
+    uint32_t uid;
+    struct process shim;            // kernel-verified where own is true
+    bool own;                       // own host: ipc, and the broker's boot_id
+    uint64_t seq_high;              // highest request seq accepted
+    uint64_t seq_mask;              // bit i: seq_high - i was accepted
+};
+
+/* A counted slot. A released one has no record. */
+struct lease_record {
+    uint64_t token;
+    uint64_t session;               // who was granted it
+    char project[MAX_KEY_BYTES + 1];
+    char host[65];
+    char machine[65];
+    char boot[65];
+    uint32_t uid;
+    bool own;
+    enum lease_state state;
+    int64_t since;                  // monotonic ms of the last change of state
+    int64_t granted;                // monotonic ms
+    int64_t waited_ms;              // in the queue
+    uint64_t seq;                   // of the request
+    uint64_t first;                 // the grant it came with: first token,
+    uint32_t count;                 // how many,
+    uint32_t asked;                 // how many were asked for
+    uint64_t digest;                // of the request's arguments (CONFLICT)
+    bool acked;                     // the holder named it in a BEAT
+    bool run;                       // belongs to a `run`, not a reservation
+    bool bound;                     // to the supervisor
+    bool preemptible;
+    bool tree;                      // STARTED, not yet REAPED
+    uint64_t cookie;                // first token of that tree: what its
+                                    // environment names; 0 = no tree
+    struct process supervisor;
+    struct process agent;           // CMD of the tree
+    char label[257];
+    char cgroup[256];               // below the cgroup2 mount, "" = none
+    uint32_t phase, phases;
+    double percent;                 // NaN = not said
+    bool validating;
+    char note[257];
+};
+
+/* A request that waits. */
+struct waiter_record {
+    uint64_t number;                // enqueue number: the order of arrival
+    uint64_t session;
+    uint64_t seq;
+    uint32_t count, min;            // min == count: all or nothing
+    uint64_t digest;
+    struct process supervisor;
+    uint32_t priority;
+    bool run, bound, preemptible;
+    int64_t since;                  // monotonic ms
+    char labels[1025];
+};
+
+/* The rest: one row. */
+struct meta_record {
+    char broker[33];                // broker id: 32 hex digits
+    uint64_t epoch;
+    uint64_t token_mark;            // no token at or above it was ever granted
+    uint64_t number_mark;           // the same for enqueue numbers
+    uint32_t max_slots;             // by SET_MAX, 0 = by the configuration
+    uint32_t config_max_slots;      // what the configuration said then: of
+                                    // file and command the later change wins
+};
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "core/sessions.h"
+
+#include <assert.h>
+#include <string.h>
+
+struct session *sessions_find (const struct table *sessions, uint64_t id)
+{
+    return table_find (sessions, id);
+}
+
+struct session *sessions_by_nonce (const struct table *sessions,
+                                   uint64_t nonce, uint32_t uid)
+{
+    for (size_t i = 0; i < sessions->count; i++) {
+        struct session *s = sessions->at[i];
+
+        if (s->r.nonce == nonce && s->r.uid == uid)
+            return s;
+    }
+    return NULL;
+}
+
+struct session *sessions_by_identity (const struct table *sessions,
+                                      const struct identity_of *who)
+{
+    for (size_t i = 0; i < sessions->count; i++) {
+        struct session *s = sessions->at[i];
+
+        if (s->r.uid == who->uid && strcmp (s->r.project, who->project) == 0
+            && strcmp (s->r.machine, who->machine) == 0
+            && strcmp (s->r.boot, who->boot) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+/* ---- the window ---- */
+
+static bool in_window (const struct session *s, uint64_t seq)
+{
+    return seq <= s->r.seq_high && s->r.seq_high - seq < SEQ_WINDOW;
+}
+
+static uint64_t bit_of (const struct session *s, uint64_t seq)
+{
+    return UINT64_C (1) << (s->r.seq_high - seq);
+}
+
+enum seq_state session_seq (const struct session *s, uint64_t seq)
+{
+    if (seq > s->r.seq_high)
+        return SEQ_NEW;
+    if (!in_window (s, seq))
+        return SEQ_TOO_OLD;
+    return s->r.seq_mask & bit_of (s, seq) ? SEQ_SEEN : SEQ_NEW;
+}
+
+bool session_fits (const struct session *s, uint64_t seq)
+{
+    if (s->open_count == SEQ_WINDOW)
+        return false;
+    for (unsigned i = 0; i < s->open_count; i++) {
+        if (seq > s->open[i].seq && seq - s->open[i].seq >= SEQ_WINDOW)
+            return false;
+    }
+    return true;
+}
+
+static uint64_t shifted (uint64_t mask, uint64_t by)
+{
+    return by < SEQ_WINDOW ? mask << by : 0;
+}
+
+void session_accept (struct session *s, uint64_t seq)
+{
+    if (seq > s->r.seq_high) {
+        uint64_t by = seq - s->r.seq_high;
+
+        s->r.seq_mask = shifted (s->r.seq_mask, by);
+        s->dropped_mask = shifted (s->dropped_mask, by);
+        s->r.seq_high = seq;
+    }
+    if (in_window (s, seq))
+        s->r.seq_mask |= bit_of (s, seq);
+}
+
+void session_forget (struct session *s, uint64_t seq)
+{
+    if (in_window (s, seq))
+        s->r.seq_mask &= ~bit_of (s, seq);
+}
+
+/* ---- open requests ---- */
+
+void session_open (struct session *s, uint64_t seq, uint64_t number)
+{
+    assert (s->open_count < SEQ_WINDOW);
+    s->open[s->open_count++] = (struct open_request){seq, number};
+}
+
+void session_close (struct session *s, uint64_t seq)
+{
+    for (unsigned i = 0; i < s->open_count; i++) {
+        if (s->open[i].seq == seq) {
+            s->open[i] = s->open[--s->open_count];
+            return;
+        }
+    }
+}
+
+uint64_t session_number (const struct session *s, uint64_t seq)
+{
+    for (unsigned i = 0; i < s->open_count; i++) {
+        if (s->open[i].seq == seq)
+            return s->open[i].number;
+    }
+    return 0;
+}
+
+void session_drop (struct session *s, uint64_t seq)
+{
+    if (in_window (s, seq))
+        s->dropped_mask |= bit_of (s, seq);
+}
+
+void session_drop_acked (struct session *s, uint64_t seq)
+{
+    if (in_window (s, seq))
+        s->dropped_mask &= ~bit_of (s, seq);
+}
+
+void session_dropped (const struct session *s, struct u64s *ret_seqs)
+{
+    for (unsigned i = SEQ_WINDOW; i-- > 0;) {
+        if (s->dropped_mask >> i & 1)
+            u64s_add (ret_seqs, s->r.seq_high - i);
+    }
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* sessions.h - who speaks to the broker, and what he has asked already
+ *
+ * A session that is in the table is LIVE (or SUSPECT: it has missed three
+ * beats, which is shown and costs nothing); LOST and CLOSED ones are gone.
+ *
+ * Requests carry a seq. The newest 64 numbers of a session are a window:
+ * whether one was accepted is a bit of seq_mask. An open request never leaves
+ * the window, so that its resend can always be recognised.
+ */
+#ifndef SLOTBUS_SESSIONS_H
+#define SLOTBUS_SESSIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/outbox.h"
+#include "core/records.h"
+#include "core/table.h"
+
+struct pool;
+struct project;
+
+enum { SEQ_WINDOW = 64 };
+
+/* A request that waits: its number in the queue. */
+struct open_request {
+    uint64_t seq, number;
+};
+
+struct session {
+    struct session_record r;    // first: its id is the key
+    struct project *project;    // borrowed, as is the pool
+    struct pool *pool;
+    struct path path;           // of its newest message; size 0: none yet
+    bool suspect;
+    bool repeat;                // the path is new: tell it again what waits
+    bool foreign;               // what it holds is of another broker id
+    bool alarmed;               // it named a token that was never granted
+    int64_t seen, beaten;       // newest message, newest BEAT
+    int64_t deadline;           // LOST then
+    int64_t conflict_until;     // its identity was claimed by another host
+    uint64_t beat_seq;
+    uint64_t dropped_mask;      // bit i: the broker dropped seq_high - i
+    unsigned open_count;
+    struct open_request open[SEQ_WINDOW];
+};
+
+/* Who a shim is: one per project, host and uid. */
+struct identity_of {
+    const char *project, *machine, *boot;
+    uint32_t uid;
+};
+
+struct session *sessions_find (const struct table *sessions, uint64_t id);
+struct session *sessions_by_nonce (const struct table *sessions,
+                                   uint64_t nonce, uint32_t uid);
+struct session *sessions_by_identity (const struct table *sessions,
+                                      const struct identity_of *who);
+
+enum seq_state { SEQ_NEW, SEQ_SEEN, SEQ_TOO_OLD };
+enum seq_state session_seq (const struct session *s, uint64_t seq);
+/* May `seq` be accepted without an open request leaving the window? */
+bool session_fits (const struct session *s, uint64_t seq);
+void session_accept (struct session *s, uint64_t seq);
+/* As if it had never been seen. */
+void session_forget (struct session *s, uint64_t seq);
+
+/* The request is in the queue under `number`, or no longer is. */
+void session_open (struct session *s, uint64_t seq, uint64_t number);
+void session_close (struct session *s, uint64_t seq);
+/* Its number in the queue; 0: not there. */
+uint64_t session_number (const struct session *s, uint64_t seq);
+
+/* The broker dropped an open request: told with every BEAT_OK until it is
+ * acknowledged. */
+void session_drop (struct session *s, uint64_t seq);
+void session_drop_acked (struct session *s, uint64_t seq);
+void session_dropped (const struct session *s, struct u64s *ret_seqs);
+
+#endif

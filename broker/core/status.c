@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "core/status.h"
+
+#include <math.h>
+
+#include "core/memory.h"
+
+static uint64_t age (int64_t since, int64_t now)
+{
+    return now > since ? (uint64_t) (now - since) : 0;
+}
+
+const char *status_level (const struct pool *pool)
+{
+    return pool->health.sampled ? level_name (health_level (&pool->health))
+                                : "unknown";
+}
+
+static const char *worst_level (const struct broker *b)
+{
+    const struct pool *worst = b->pools.at[0];
+
+    for (size_t i = 1; i < b->pools.count; i++) {
+        const struct pool *pool = b->pools.at[i];
+
+        if (pool->health.sampled
+            && (!worst->health.sampled
+                || health_level (&pool->health)
+                       > health_level (&worst->health)))
+            worst = pool;
+    }
+    return status_level (worst);
+}
+
+static void fill_head (const struct broker *b, struct msg_status_ok *head)
+{
+    head->epoch = b->meta.epoch;
+    copy_text (head->broker, sizeof head->broker, b->meta.broker);
+    copy_text (head->policy, sizeof head->policy, b->policy->name);
+    copy_text (head->level, sizeof head->level, worst_level (b));
+    head->max_slots = b->settings.max_slots;
+    head->effective = state_effective (b);
+    head->in_use = b->in_use;
+    head->queue_total = b->waiters.count;
+    head->refused = b->refused;
+    head->disk_full = b->disk_full;
+    head->learning = b->learning;
+}
+
+/* ---- rows ---- */
+
+static void fill_sample (const struct health *h, int64_t now,
+                         struct row_host *row)
+{
+    const struct sample *s = &h->sample;
+
+    if (!h->sampled)
+        return;
+    row->cpu_percent = s->cpu_percent;
+    row->memory_percent = s->memory_percent;
+    row->load1 = s->load1;
+    row->disk_percent = s->disk_percent;
+    row->inodes_percent = s->inodes_percent;
+    row->swap_percent = s->swap_percent;
+    row->cpu_some = s->cpu_some;
+    row->memory_some = s->memory_some;
+    row->memory_full = s->memory_full;
+    row->io_full = s->io_full;
+    row->age_ms = age (s->at, now);
+}
+
+static void fill_host (const struct broker *b, const struct pool *pool,
+                       int64_t now, struct row_host *row)
+{
+    const struct limits *limits = &b->settings.limits;
+
+    copy_text (row->host, sizeof row->host, pool->host);
+    copy_text (row->level, sizeof row->level, status_level (pool));
+    row->max_slots = pool->max_slots;
+    row->effective = pool_effective (pool);
+    row->in_use = pool->in_use;
+    fill_sample (&pool->health, now, row);
+    row->max_cpu_percent = limits->cpu_percent;
+    row->max_memory_percent = limits->memory_percent;
+    row->max_load_average = limits->load_average;
+    row->max_disk_percent = limits->disk_percent;
+}
+
+static void fill_project (const struct project *p, struct row_project *row)
+{
+    copy_text (row->name, sizeof row->name, p->name);
+    copy_text (row->display, sizeof row->display, p->display);
+    row->priority = p->priority;
+    row->max = p->max;
+    row->held = p->held;
+    row->limbo = p->limbo;
+    row->waiting = p->waiting;
+}
+
+static const char *kind_of (const struct lease *l)
+{
+    if (l->r.bound)
+        return "bound";
+    if (l->r.tree)
+        return "agent";
+    return l->r.run ? "run" : "reservation";
+}
+
+static const char *proof_of (const struct lease *l)
+{
+    if (!lease_has_tree (l))
+        return "word";
+    return l->r.cgroup[0] ? "cgroup" : "reaper";
+}
+
+static bool is_suspect (const struct broker *b, const struct lease *l)
+{
+    const struct session *s = sessions_find (&b->sessions, l->r.session);
+
+    return s && s->suspect;
+}
+
+static void fill_agent (const struct broker *b, const struct lease *l,
+                        int64_t now, struct row_agent *row)
+{
+    const struct lease_record *r = &l->r;
+
+    copy_text (row->project, sizeof row->project, r->project);
+    row->token = r->token;
+    copy_text (row->label, sizeof row->label, r->label);
+    copy_text (row->host, sizeof row->host, r->host);
+    copy_text (row->state, sizeof row->state, lease_state_name (r->state));
+    copy_text (row->kind, sizeof row->kind, kind_of (l));
+    copy_text (row->proof, sizeof row->proof, proof_of (l));
+    row->percent = lease_percent (r);
+    row->phase = r->phase;
+    row->phases = r->phases;
+    row->validating = r->validating;
+    copy_text (row->note, sizeof row->note, r->note);
+    row->age_ms = age (r->granted, now);
+    row->pid = (uint64_t) r->agent.pid;
+    row->supervisor = (uint64_t) r->supervisor.pid;
+    row->suspect = is_suspect (b, l);
+}
+
+void status_waiter_row (const struct waiter *w, int64_t now,
+                        struct row_waiter *ret_row)
+{
+    const struct session_record *s = &w->session->r;
+
+    copy_text (ret_row->project, sizeof ret_row->project, s->project);
+    copy_text (ret_row->host, sizeof ret_row->host, s->host);
+    ret_row->count = w->r.count;
+    ret_row->min = w->r.min;
+    ret_row->position = w->outlook.position;
+    ret_row->slots_ahead = w->outlook.slots_ahead;
+    copy_text (ret_row->reason, sizeof ret_row->reason,
+               reason_name (w->outlook.reason));
+    copy_text (ret_row->detail, sizeof ret_row->detail, w->outlook.detail);
+    ret_row->since_ms = age (w->r.since, now);
+}
+
+/* ---- the whole ---- */
+
+/* One more row at the end of a list; empty. */
+static void *more (void *rows, size_t count, size_t size)
+{
+    if (count & (count - 1)) // room was made for the next power of two
+        return rows;
+    return resized (rows, count ? 2 * count : 1, size);
+}
+
+#define ADD_ROW(snapshot, list, total, verb_row, row)                          \
+    ((snapshot)->list = more ((snapshot)->list, (snapshot)->total,             \
+                              sizeof *(snapshot)->list),                       \
+     row = &(snapshot)->list[(snapshot)->total++], row_init (row, verb_row))
+
+/* How an empty row of a list of STATUS_OK looks. */
+static const struct fields *row_of (const char *list)
+{
+    const struct fields *fields = message_fields (VERB_STATUS_OK);
+
+    for (unsigned i = 0; i < fields->count; i++) {
+        if (strcmp (fields->at[i].key, list) == 0)
+            return fields->at[i].row;
+    }
+    return NULL;
+}
+
+static void add_hosts (const struct broker *b, struct snapshot *s, int64_t now)
+{
+    const struct fields *empty = row_of ("hosts");
+    struct row_host *row;
+
+    for (size_t i = 0; i < b->pools.count; i++) {
+        ADD_ROW (s, hosts, host_count, empty, row);
+        fill_host (b, b->pools.at[i], now, row);
+    }
+}
+
+/* Who looks at what. */
+struct view {
+    const struct peer *peer;
+    const char *project;    // "": all
+    int64_t now;
+};
+
+static bool is_shown (const struct view *v, const char *project)
+{
+    return !v->project[0] || strcmp (project, v->project) == 0;
+}
+
+static bool may_see (const struct view *v, uint32_t uid)
+{
+    return v->peer->role != ROLE_PROJECT || uid == v->peer->uid;
+}
+
+static void add_projects (const struct broker *b, struct snapshot *s,
+                          const struct view *v)
+{
+    const struct fields *empty = row_of ("projects");
+    struct row_project *row;
+
+    for (size_t i = 0; i < b->projects.count; i++) {
+        if (is_shown (v, b->projects.at[i]->name)) {
+            ADD_ROW (s, projects, project_count, empty, row);
+            fill_project (b->projects.at[i], row);
+        }
+    }
+}
+
+static void add_agents (const struct broker *b, struct snapshot *s,
+                        const struct view *v)
+{
+    const struct fields *empty = row_of ("agents");
+    struct row_agent *row;
+
+    for (size_t i = 0; i < leases_count (&b->leases); i++) {
+        const struct lease *l = leases_at (&b->leases, i);
+
+        if (is_shown (v, l->r.project) && may_see (v, l->r.uid)) {
+            ADD_ROW (s, agents, agent_count, empty, row);
+            fill_agent (b, l, v->now, row);
+        }
+    }
+}
+
+static void add_queue (const struct broker *b, struct snapshot *s,
+                       const struct view *v)
+{
+    const struct fields *empty = row_of ("queue");
+    struct row_waiter *row;
+
+    for (size_t i = 0; i < b->waiters.count; i++) {
+        const struct waiter *w = b->waiters.at[i];
+
+        if (is_shown (v, w->session->r.project)
+            && may_see (v, w->session->r.uid)) {
+            ADD_ROW (s, queue, waiter_count, empty, row);
+            status_waiter_row (w, v->now, row);
+        }
+    }
+}
+
+void status_answer (struct broker *b, const struct peer *to,
+                    const char *project, int64_t now, struct outbox *out)
+{
+    const struct view view = {to, project, now};
+    struct snapshot *s = snapshots_begin (&b->snapshots, now);
+    struct msg_status_ok *page = &b->scratch.status_ok;
+
+    s->uid = to->uid;
+    fill_head (b, &s->head);
+    add_hosts (b, s, now);
+    add_projects (b, s, &view);
+    add_agents (b, s, &view);
+    add_queue (b, s, &view);
+    snapshot_page (s, 0, page);
+    outbox_send (out, &to->path, VERB_STATUS_OK, page);
+    if (page->next)
+        snapshots_keep (&b->snapshots, s);
+    else
+        snapshot_free (s);
+}
+
+enum err status_page (struct broker *b, const struct peer *to,
+                      const struct msg_status *in, struct outbox *out)
+{
+    const struct snapshot *s =
+        snapshots_find (&b->snapshots, in->snapshot, to->uid);
+    struct msg_status_ok *page = &b->scratch.status_ok;
+
+    if (!s)
+        return ERR_EXPIRED;
+    snapshot_page (s, in->cursor, page);
+    outbox_send (out, &to->path, VERB_STATUS_OK, page);
+    return ERR_NONE;
+}

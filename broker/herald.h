@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* herald.h - the PUB side: health, pool, lease and queue events
+ *
+ * An XPUB. Every publication is complete, so the last one of a topic is all
+ * that a late subscriber needs: it is kept, and sent again once a turn for
+ * each topic that somebody has newly subscribed to. Advice only: a slow
+ * subscriber loses some, and sees that by their numbers.
+ *
+ * The number of topics kept is bounded: projects have any names. What was
+ * published longest ago is forgotten.
+ */
+#ifndef SLOTBUS_HERALD_H
+#define SLOTBUS_HERALD_H
+
+#include <stddef.h>
+
+#include "core/outbox.h"
+
+struct herald;
+
+struct herald *herald_create (void);
+void herald_destroy (struct herald *h); // NULL is fine
+/* 0; -1 and errno. */
+int herald_bind (struct herald *h, const char *endpoint);
+/* The raw socket, to be polled for input (subscriptions). */
+void *herald_socket (struct herald *h);
+
+void herald_publish (struct herald *h, const char *topic, enum verb verb,
+                     const void *fields);
+/* Read new subscriptions and send what they have missed. Returns how many
+ * topics were sent again. */
+size_t herald_catch_up (struct herald *h);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* leftovers.h - is anything left of a tree whose holder is gone?
+ *
+ * Three witnesses, and all have to agree before a tree is gone:
+ *
+ * - its cgroup, where one was recorded: `populated 0`, or no longer there (a
+ *   populated one cannot be removed). A path that a peer named is opened
+ *   beneath the cgroup2 mount, without links, and only if its last part begins
+ *   with "slotbus-FIRST-", so that it is this lease's and nobody else's;
+ * - the cookie BROKER:FIRST, in the environment of every process. One that
+ *   cannot be read is no proof, if it could be the tree's: of its user, and
+ *   not older than it;
+ * - the witness lock RUNTIME/witness/FIRST in the broker's own folder, asked
+ *   about and never taken. Held proves life; free proves nothing.
+ *
+ * A process that is just being started has no environment for a moment, and a
+ * fork may slip past the walk: callers believe only what they were told twice
+ * running. Sources: proc(5), cgroups(7), openat2(2), pidfd_send_signal(2).
+ */
+#ifndef SLOTBUS_LEFTOVERS_H
+#define SLOTBUS_LEFTOVERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/broker.h"
+
+enum left { LEFT_NOTHING, LEFT_UNKNOWN, LEFT_SOMETHING };
+
+struct leftover {
+    struct watch_lease lease;
+    enum left left; // the answer
+};
+
+struct leftovers;
+
+/* Copies both. */
+struct leftovers *leftovers_create (const char *broker, const char *runtime);
+void leftovers_destroy (struct leftovers *l);
+
+/* Look once, for all of them in one walk through /proc. */
+void leftovers_look (struct leftovers *l, struct leftover *list, size_t count);
+
+/* SIGKILL, through cgroup.kill and pidfds, to what is left of this tree; one
+ * pass, to be repeated until nothing is left. Never to a process that has
+ * neither the cookie nor the cgroup. Returns how many were signalled; those in
+ * the cgroup count as one. */
+size_t leftovers_end (struct leftovers *l, const struct watch_lease *lease);
+
+#endif

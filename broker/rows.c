@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "rows.h"
+
+#include <math.h>
+#include <string.h>
+
+#define FIELD(type_, record, name_, field)                                     \
+    {                                                                          \
+        name_, COLUMN_##type_, offsetof (struct record, field),                \
+            sizeof (((struct record *) 0)->field)                              \
+    }
+#define COUNT(array) (sizeof (array) / sizeof *(array))
+
+#define S(type, field) FIELD (type, session_record, #field, field)
+static const struct column session_columns[] = {
+    S (U64, nonce),
+    S (TEXT, project),
+    S (TEXT, display),
+    S (TEXT, host),
+    S (TEXT, machine),
+    S (TEXT, boot),
+    S (U32, uid),
+    FIELD (I32, session_record, "shim_pid", shim.pid),
+    FIELD (I64, session_record, "shim_start", shim.start),
+    S (BOOL, own),
+    S (U64, seq_high),
+    S (U64, seq_mask),
+};
+
+#define L(type, field) FIELD (type, lease_record, #field, field)
+static const struct column lease_columns[] = {
+    L (U64, session),
+    L (TEXT, project),
+    L (TEXT, host),
+    L (TEXT, machine),
+    L (TEXT, boot),
+    L (U32, uid),
+    L (BOOL, own),
+    L (I32, state),
+    L (I64, since),
+    L (I64, granted),
+    L (I64, waited_ms),
+    L (U64, seq),
+    L (U64, first),
+    L (U32, count),
+    L (U32, asked),
+    L (U64, digest),
+    L (BOOL, acked),
+    L (BOOL, run),
+    L (BOOL, bound),
+    L (BOOL, preemptible),
+    L (BOOL, tree),
+    L (U64, cookie),
+    FIELD (I32, lease_record, "supervisor_pid", supervisor.pid),
+    FIELD (I64, lease_record, "supervisor_start", supervisor.start),
+    FIELD (I32, lease_record, "agent_pid", agent.pid),
+    FIELD (I64, lease_record, "agent_start", agent.start),
+    L (TEXT, label),
+    L (TEXT, cgroup),
+    L (U32, phase),
+    L (U32, phases),
+    L (F64, percent),
+    L (BOOL, validating),
+    L (TEXT, note),
+};
+
+#define W(type, field) FIELD (type, waiter_record, #field, field)
+static const struct column waiter_columns[] = {
+    W (U64, session),
+    W (U64, seq),
+    W (U32, count),
+    FIELD (U32, waiter_record, "least", min),
+    W (U64, digest),
+    FIELD (I32, waiter_record, "supervisor_pid", supervisor.pid),
+    FIELD (I64, waiter_record, "supervisor_start", supervisor.start),
+    W (U32, priority),
+    W (BOOL, run),
+    W (BOOL, bound),
+    W (BOOL, preemptible),
+    W (I64, since),
+    W (TEXT, labels),
+};
+
+#define M(type, field) FIELD (type, meta_row, #field, meta.field)
+static const struct column meta_columns[] = {
+    M (TEXT, broker),
+    M (U64, epoch),
+    M (U64, token_mark),
+    M (U64, number_mark),
+    M (U32, max_slots),
+    M (U32, config_max_slots),
+    FIELD (BOOL, meta_row, "learning", learning),
+};
+
+#define ROWS(record, name, key, key_field, columns)                            \
+    {                                                                          \
+        name, key, offsetof (struct record, key_field), false,                 \
+            sizeof (struct record), COUNT (columns), columns                   \
+    }
+const struct rows rows_session =
+    ROWS (session_record, "session", "id", id, session_columns);
+const struct rows rows_lease =
+    ROWS (lease_record, "lease", "token", token, lease_columns);
+const struct rows rows_waiter =
+    ROWS (waiter_record, "waiter", "number", number, waiter_columns);
+const struct rows rows_meta = {
+    "meta",      "id", 0, true, sizeof (struct meta_row), COUNT (meta_columns),
+    meta_columns};
+
+static const void *field (const struct column *c, const void *record)
+{
+    return (const char *) record + c->offset;
+}
+
+/* Field by its type: an enum of the core is stored as the int it is. */
+int64_t rows_get (const struct column *c, const void *record)
+{
+    const void *at = field (c, record);
+
+    switch (c->type) {
+    case COLUMN_U64: return (int64_t) * (const uint64_t *) at;
+    case COLUMN_U32: return *(const uint32_t *) at;
+    case COLUMN_I64: return *(const int64_t *) at;
+    case COLUMN_I32: return *(const int32_t *) at;
+    case COLUMN_BOOL: return *(const bool *) at;
+    case COLUMN_F64:
+    case COLUMN_TEXT: break;
+    }
+    return 0;
+}
+
+bool rows_set (const struct column *c, void *ret_record, int64_t value)
+{
+    void *at = (char *) ret_record + c->offset;
+
+    switch (c->type) {
+    case COLUMN_U64: *(uint64_t *) at = (uint64_t) value; return true;
+    case COLUMN_I64: *(int64_t *) at = value; return true;
+    case COLUMN_U32:
+        if (value < 0 || value > UINT32_MAX)
+            return false;
+        *(uint32_t *) at = (uint32_t) value;
+        return true;
+    case COLUMN_I32:
+        if (value < INT32_MIN || value > INT32_MAX)
+            return false;
+        *(int32_t *) at = (int32_t) value;
+        return true;
+    case COLUMN_BOOL:
+        if (value != 0 && value != 1)
+            return false;
+        *(bool *) at = value;
+        return true;
+    case COLUMN_F64:
+    case COLUMN_TEXT: break;
+    }
+    return false;
+}
+
+/* FNV-1a, 64 bits: every step is a bijection of the state, so a change of one
+ * byte always shows. */
+static uint64_t mix (uint64_t sum, const void *bytes, size_t size)
+{
+    const unsigned char *at = bytes;
+
+    for (size_t i = 0; i < size; i++)
+        sum = (sum ^ at[i]) * 0x100000001b3u;
+    return sum;
+}
+
+static uint64_t mix_column (uint64_t sum, const struct column *c,
+                            const void *record)
+{
+    int64_t value;
+    double real;
+
+    if (c->type == COLUMN_TEXT) {
+        const char *text = field (c, record);
+
+        return mix (sum, text, strlen (text) + 1);
+    }
+    if (c->type != COLUMN_F64)
+        value = rows_get (c, record);
+    else {
+        memcpy (&real, field (c, record), sizeof real);
+        if (isnan (real)) // there are many, all mean unknown
+            value = INT64_MAX;
+        else
+            memcpy (&value, &real, sizeof value);
+    }
+    return mix (sum, &value, sizeof value);
+}
+
+uint64_t rows_checksum (const struct rows *rows, uint64_t key,
+                        const void *record)
+{
+    uint64_t sum = mix (0xcbf29ce484222325u, rows->name, strlen (rows->name));
+
+    sum = mix (sum, &key, sizeof key);
+    for (unsigned i = 0; i < rows->count; i++)
+        sum = mix_column (sum, &rows->columns[i], record);
+    return sum;
+}
