@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* advice.h - how many slots a machine of this size should have
+ *
+ * min (2.5 x cores, 1.25 x GB), within 1..50: at 2, 4, 8 and 16 cores with
+ * twice as many GB exactly the lower bounds of the table. A machine on a
+ * boundary belongs to the larger row.
+ */
+#ifndef SLOTBUS_ADVICE_H
+#define SLOTBUS_ADVICE_H
+
+struct advice_row {
+    const char *name;
+    unsigned cores, gb; // from
+    unsigned slots_low, slots_high;
+    unsigned project_low, project_high;
+};
+
+unsigned advice_slots (unsigned cores, unsigned gb);
+/* Never NULL: below the smallest it is the smallest. */
+const struct advice_row *advice_row (unsigned cores, unsigned gb);
+
+#endif

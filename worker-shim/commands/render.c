@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "commands/render.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <string.h>
+
+#include "commands/say.h"
+
+enum { NAME_BYTES = 256, TEXT_BYTES = 2048 };
+
+/* ---- words ---- */
+
+static void title (FILE *out, bool emoji, const char *mark, const char *text)
+{
+    fprintf (out, "%s%s\n", emoji ? mark : "", text);
+}
+
+static char *capital (const char *word, char *ret_text, size_t size)
+{
+    say_clean (word, ret_text, size);
+    ret_text[0] = (char) toupper ((unsigned char) ret_text[0]);
+    return ret_text;
+}
+
+const char *render_name (const struct snapshot *s, const char *project,
+                         char *ret_name, size_t size)
+{
+    const struct row_project *row = snapshot_project (s, project);
+
+    return say_clean (row && row->display[0] ? row->display : project, ret_name,
+                      size);
+}
+
+static bool detail_is_there (const struct row_agent *agent, char *ret_text,
+                             size_t size)
+{
+    if (agent->validating)
+        snprintf (ret_text, size, "Running validations");
+    else if (agent->phase && agent->phases)
+        snprintf (ret_text, size, "Phase %llu/%llu",
+                  (unsigned long long) agent->phase,
+                  (unsigned long long) agent->phases);
+    else if (agent->phase)
+        snprintf (ret_text, size, "Phase %llu",
+                  (unsigned long long) agent->phase);
+    else
+        return false;
+    return true;
+}
+
+/* A slot that nobody has said anything about. */
+static void silent_agent (const struct row_agent *agent, char *ret_text,
+                          size_t size)
+{
+    char age[32];
+    const char *what = "running";
+
+    if (strcmp (agent->kind, "reservation") == 0 && agent->pid == 0)
+        what = "reserved";
+    if (strcmp (agent->kind, "bound") == 0)
+        what = "inside its supervisor";
+    snprintf (ret_text, size, "%s for %s", what,
+              say_age (agent->age_ms, age, sizeof age));
+}
+
+char *render_agent (const struct row_agent *agent, char *ret_text, size_t size)
+{
+    double percent = agent_percent (agent);
+    char detail[64], state[32];
+    size_t used;
+
+    if (isnan (percent) && !detail_is_there (agent, detail, sizeof detail))
+        silent_agent (agent, ret_text, size);
+    else if (isnan (percent))
+        snprintf (ret_text, size, "%s", detail);
+    else if (detail_is_there (agent, detail, sizeof detail))
+        snprintf (ret_text, size, "%.0f%% complete (%s)", percent, detail);
+    else
+        snprintf (ret_text, size, "%.0f%% complete", percent);
+    used = strlen (ret_text);
+    if (strcmp (agent->state, "active") != 0)
+        snprintf (ret_text + used, size - used, ", %s",
+                  say_clean (agent->state, state, sizeof state));
+    else if (agent->suspect)
+        snprintf (ret_text + used, size - used, ", its session is late");
+    return ret_text;
+}
+
+/* ---- health ---- */
+
+static void figure (FILE *out, const char *name, double value,
+                    const char *unit, double limit)
+{
+    if (isnan (value))
+        fprintf (out, "   %s: unknown\n", name);
+    else if (isnan (limit))
+        fprintf (out, "   %s: %.1f%s\n", name, value, unit);
+    else if (*unit)
+        fprintf (out, "   %s: %.1f%s (of %g%s limit)\n", name, value, unit,
+                 limit, unit);
+    else
+        fprintf (out, "   %s: %.1f (of %.1f limit)\n", name, value, limit);
+}
+
+static void host_health (FILE *out, const struct row_host *host, bool only,
+                         bool emoji)
+{
+    char level[64], name[NAME_BYTES];
+
+    fprintf (out, "%sVM Health%s%s%s: %s\n", emoji ? "🖥️  " : "",
+             only ? "" : " (",
+             only ? "" : say_clean (host->host, name, sizeof name),
+             only ? "" : ")", capital (host->level, level, sizeof level));
+    figure (out, "CPU", host->cpu_percent, "%", host->max_cpu_percent);
+    figure (out, "RAM", host->memory_percent, "%", host->max_memory_percent);
+    figure (out, "Load", host->load1, "", host->max_load_average);
+    if (isnan (host->disk_percent))
+        fprintf (out, "   Disk: unknown\n");
+    else
+        fprintf (out, "   Disk: %.0f%%\n", host->disk_percent);
+    fputc ('\n', out);
+}
+
+/* The broker's "memory 91.0% of 90%" in the words of the lines above. */
+static char *say_cause (const char *cause, char *ret_text, size_t size)
+{
+    static const char *const words[][2] = {{"memory ", "RAM "},
+                                           {"cpu ", "CPU "},
+                                           {"load ", "Load "},
+                                           {"disk ", "Disk "},
+                                           {"inodes ", "Inodes "}};
+    char clean[512];
+
+    say_clean (cause, clean, sizeof clean);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t length = strlen (words[i][0]);
+
+        if (strncmp (clean, words[i][0], length) != 0)
+            continue;
+        snprintf (ret_text, size, "%s%s%s", words[i][1], clean + length,
+                  strstr (clean, " of ") && !strstr (clean, "limit") ? " limit"
+                                                                     : "");
+        return ret_text;
+    }
+    snprintf (ret_text, size, "%s", clean);
+    return ret_text;
+}
+
+static void pool_line (FILE *out, const struct snapshot *s, bool emoji)
+{
+    const struct msg_status_ok *head = &s->head;
+    char cause[TEXT_BYTES];
+
+    fprintf (out, "%sImplementation Slots: %llu/%llu used", emoji ? "🎯 " : "",
+             (unsigned long long) head->in_use,
+             (unsigned long long) head->max_slots);
+    if (head->effective != head->max_slots)
+        fprintf (out, " (effective %llu%s%s)",
+                 (unsigned long long) head->effective,
+                 head->effective_cause[0] ? ": " : "",
+                 say_cause (head->effective_cause, cause, sizeof cause));
+    fputs (head->disk_full ? "\n   No new slots: the broker cannot write its "
+                             "state"
+                           : "",
+           out);
+    fputs (head->learning ? "\n   No new slots: the broker is learning what is "
+                            "held"
+                          : "",
+           out);
+    fputs ("\n\n", out);
+}
+
+/* ---- projects ---- */
+
+static uint64_t counted (const struct row_project *p)
+{
+    return p->held + p->limbo;
+}
+
+/* Both lists are aligned by the longest name in either. */
+static int name_width (const struct snapshot *s)
+{
+    char name[NAME_BYTES];
+    size_t width = 0;
+
+    for (size_t i = 0; i < s->project_count; i++) {
+        const struct row_project *p = &s->projects[i];
+        size_t length = strlen (render_name (s, p->name, name, sizeof name));
+
+        if ((counted (p) > 0 || p->waiting > 0) && length > width)
+            width = length;
+    }
+    for (size_t i = 0; i < s->queue_count; i++) {
+        size_t length = strlen (
+            render_name (s, s->queue[i].project, name, sizeof name));
+
+        if (length > width)
+            width = length;
+    }
+    return (int) width + 2; // the colon, a space
+}
+
+static void name_column (FILE *out, const char *name, int width)
+{
+    fprintf (out, "   %s:%*s", name, width - (int) strlen (name) - 1, "");
+}
+
+static void features (FILE *out, const struct snapshot *s, const char *project)
+{
+    bool any = false;
+    char label[512];
+
+    for (size_t i = 0; i < s->agent_count; i++) {
+        const struct row_agent *agent = &s->agents[i];
+
+        if (strcmp (agent->project, project) != 0 || !agent->label[0])
+            continue;
+        fprintf (out, "%s%s", any ? ", " : " (Features: ",
+                 say_clean (agent->label, label, sizeof label));
+        any = true;
+    }
+    if (any)
+        fputc (')', out);
+}
+
+static void active_project (FILE *out, const struct snapshot *s,
+                            const struct row_project *p, int width)
+{
+    char name[NAME_BYTES], agents[32];
+
+    name_column (out, render_name (s, p->name, name, sizeof name), width);
+    fputs (say_count (counted (p), "agent", agents, sizeof agents), out);
+    features (out, s, p->name);
+    if (p->limbo > 0)
+        fprintf (out, "; %llu in limbo", (unsigned long long) p->limbo);
+    if (p->paused)
+        fputs ("; paused", out);
+    fputc ('\n', out);
+}
+
+/* Who has most comes first; among equals the order of the broker stays. */
+static const struct row_project *next_active (const struct snapshot *s,
+                                              const struct row_project *after)
+{
+    const struct row_project *best = NULL;
+
+    for (size_t i = 0; i < s->project_count; i++) {
+        const struct row_project *p = &s->projects[i];
+
+        if (counted (p) == 0 ||
+            (after && (counted (p) > counted (after) ||
+                       (counted (p) == counted (after) && p <= after))))
+            continue;
+        if (!best || counted (p) > counted (best))
+            best = p;
+    }
+    return best;
+}
+
+static void active_projects (FILE *out, const struct snapshot *s, int width)
+{
+    const struct row_project *p = next_active (s, NULL);
+
+    fputs ("Active Projects:\n", out);
+    if (!p)
+        fputs ("   none\n", out);
+    for (; p; p = next_active (s, p))
+        active_project (out, s, p, width);
+    fputc ('\n', out);
+}
+
+/* "3 agents ahead, position 1; SLOTS: 2 of 20 free; ETA 5 minutes" */
+static void why_waiting (FILE *out, const struct row_waiter *w)
+{
+    char ahead[40], reason[64], detail[1100], eta[64];
+
+    fprintf (out, " (%s ahead): position %llu, %s%s%s; ETA %s\n",
+             say_count (w->slots_ahead, "agent", ahead, sizeof ahead),
+             (unsigned long long) w->position,
+             say_clean (w->reason, reason, sizeof reason),
+             w->detail[0] ? ": " : "",
+             say_clean (w->detail, detail, sizeof detail),
+             say_eta (w->eta_low_s, w->eta_high_s, eta, sizeof eta));
+}
+
+static void queued_project (FILE *out, const struct snapshot *s,
+                            const struct row_waiter *w, int width)
+{
+    char name[NAME_BYTES], least[40] = "", slots[40];
+
+    if (w->min > 0 && w->min < w->count)
+        snprintf (least, sizeof least, "%llu to ",
+                  (unsigned long long) w->min);
+    name_column (out, render_name (s, w->project, name, sizeof name), width);
+    fprintf (out, "Waiting for %s%s", least,
+             say_count (w->count, "slot", slots, sizeof slots));
+    why_waiting (out, w);
+}
+
+static void queued_projects (FILE *out, const struct snapshot *s, int width)
+{
+    fputs ("Queued Projects:\n", out);
+    for (size_t i = 0; i < s->queue_count; i++)
+        queued_project (out, s, &s->queue[i], width);
+    if (s->head.queue_total > s->queue_count)
+        fprintf (out, "   and %llu more\n",
+                 (unsigned long long) (s->head.queue_total - s->queue_count));
+    if (s->queue_count == 0)
+        fputs ("   none\n", out);
+    fputc ('\n', out);
+}
+
+void render_status (FILE *out, const struct snapshot *s, bool emoji)
+{
+    int width = name_width (s);
+    char eta[64];
+
+    title (out, emoji, "📊 ", "VM Resource Status\n");
+    for (size_t i = 0; i < s->host_count; i++)
+        host_health (out, &s->hosts[i], s->host_count == 1, emoji);
+    pool_line (out, s, emoji);
+    active_projects (out, s, width);
+    queued_projects (out, s, width);
+    fprintf (out, "Estimated completion: %s\n",
+             say_eta (s->head.eta_low_s, s->head.eta_high_s, eta, sizeof eta));
+}
+
+/* ---- one project ---- */
+
+static void agents_of (FILE *out, const struct snapshot *s, const char *project)
+{
+    char label[512], slot[40], text[256], note[800];
+    unsigned n = 0;
+
+    fputs ("Active Agents:\n", out);
+    for (size_t i = 0; i < s->agent_count; i++) {
+        const struct row_agent *agent = &s->agents[i];
+
+        if (strcmp (agent->project, project) != 0)
+            continue;
+        snprintf (slot, sizeof slot, "slot %llu",
+                  (unsigned long long) agent->token);
+        fprintf (out, "   %u. %s - %s%s%s\n", ++n,
+                 agent->label[0] ? say_clean (agent->label, label, sizeof label)
+                                 : slot,
+                 render_agent (agent, text, sizeof text),
+                 agent->note[0] ? ": " : "",
+                 say_clean (agent->note, note, sizeof note));
+    }
+    fputs (n > 0 ? "\n" : "   none\n\n", out);
+}
+
+static void waiting_of (FILE *out, const struct snapshot *s,
+                        const char *project)
+{
+    bool any = false;
+    char slots[40];
+
+    for (size_t i = 0; i < s->queue_count; i++) {
+        const struct row_waiter *w = &s->queue[i];
+
+        if (strcmp (w->project, project) != 0)
+            continue;
+        fputs (any ? "" : "Waiting:\n", out);
+        any = true;
+        fprintf (out, "   %s", say_count (w->count, "slot", slots, sizeof slots));
+        why_waiting (out, w);
+    }
+    if (any)
+        fputc ('\n', out);
+}
+
+static uint64_t slots_of (const struct snapshot *s, const char *project)
+{
+    const struct row_project *row = snapshot_project (s, project);
+
+    return row ? counted (row) : 0;
+}
+
+void render_project (FILE *out, const struct snapshot *s, const char *project,
+                     bool emoji)
+{
+    const struct row_project *row = snapshot_project (s, project);
+    uint64_t held = slots_of (s, project), most = s->head.max_slots;
+    char name[NAME_BYTES], line[2 * NAME_BYTES], eta[64];
+
+    snprintf (line, sizeof line, "%s Resource Usage\n",
+              render_name (s, project, name, sizeof name));
+    title (out, emoji, "📊 ", line);
+    fprintf (out, "Allocated Slots: %llu/%llu (%.0f%%)\n\n",
+             (unsigned long long) held, (unsigned long long) most,
+             most ? 100.0 * (double) held / (double) most : 0.0);
+    agents_of (out, s, project);
+    waiting_of (out, s, project);
+    fprintf (out, "ETA: %s\n",
+             say_eta (row ? row->eta_low_s : 0, row ? row->eta_high_s : 0, eta,
+                      sizeof eta));
+}

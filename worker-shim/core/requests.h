@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* requests.h - who waits for slots
+ *
+ * A request is known to the broker by our `seq`, which is never used again,
+ * and to its client by the client's own. A withdrawn request stays until the
+ * broker has answered its CANCEL, as one without a client: what is granted to
+ * it meanwhile goes straight back. Pure table.
+ */
+#ifndef SLOTBUS_REQUESTS_H
+#define SLOTBUS_REQUESTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/supervisors.h"
+#include "protocol/message.h"
+
+enum { MAX_REQUESTS = 64 }; // what the broker takes from one session
+
+struct request {
+    uint64_t seq;    // 0 = unused entry
+    uint64_t client; // 0 = withdrawn
+    uint64_t client_seq;
+    struct who supervisor;
+    bool asked;    // the present session may know it
+    bool answered; // the broker has it: no need to say it again
+    bool sent;     // said since the last BEAT
+    struct msg_request ask;
+};
+
+struct requests {
+    uint64_t last_seq;
+    struct request at[MAX_REQUESTS];
+};
+
+/* NULL where there are MAX_REQUESTS. */
+struct request *requests_add (struct requests *t, uint64_t client,
+                              struct who supervisor,
+                              const struct msg_request *ask);
+struct request *requests_find (struct requests *t, uint64_t seq);
+void requests_remove (struct requests *t, uint64_t seq);
+
+/* The oldest with a seq above `seq`; NULL where there is none. */
+struct request *requests_after (struct requests *t, uint64_t seq);
+/* New seqs in the same order, as for a session that knows none of them.
+ * Withdrawn ones are forgotten. */
+void requests_ask_again (struct requests *t);
+
+bool requests_any (struct requests *t);
+bool requests_waiting (struct requests *t);   // with a client
+unsigned requests_slots (struct requests *t); // all that they want
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* runs.h - the trees that run under our slots
+ *
+ * A run begins when a client is offered slots for it, and belongs to that
+ * client until its keeper attaches; from then on the keeper's stream decides.
+ * Which slots it fills, holdings.h knows: those whose `tree` is its token.
+ * Pure table; pointers stay good until that run is removed.
+ */
+#ifndef SLOTBUS_RUNS_H
+#define SLOTBUS_RUNS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/supervisors.h"
+#include "protocol/message.h"
+
+enum run_state {
+    RUN_NONE,
+    RUN_OFFERED,  // its client has been granted slots, no keeper yet
+    RUN_ATTACHED, // its keeper is there
+    RUN_CLEANING  // its keeper was lost, the shell ends what it left
+};
+
+struct run {
+    uint64_t token; // the first of its slots; 0 = unused entry
+    enum run_state state;
+    unsigned count;
+    uint64_t client;
+    uint64_t client_seq; // its request
+    uint64_t keeper;
+    struct who supervisor;
+    struct who process; // CMD, before that its keeper
+    bool armed;         // CMD may have been started
+    bool stopping;      // STOP was said
+    bool lost;          // of a session that is over
+    bool exited;
+    int32_t status;  // wait status of CMD, once exited
+    unsigned untold; // STARTED that the broker has not answered
+    bool sent;       // STARTED was said since the last BEAT
+    char cookie[96];
+    char cgroup[256];
+    char label[257];
+};
+
+struct runs {
+    size_t count;
+    size_t top; // entries in use are below
+    struct run at[MAX_HELD];
+};
+
+/* NULL where the table is full. */
+struct run *runs_add (struct runs *t, uint64_t token, unsigned count,
+                      uint64_t client, struct who supervisor);
+struct run *runs_find (struct runs *t, uint64_t token);
+struct run *runs_of_keeper (struct runs *t, uint64_t keeper);
+void runs_remove (struct runs *t, struct run *run);
+/* One by one: start with NULL, ends with NULL. The run that was returned last
+ * may be removed meanwhile. */
+struct run *runs_next (struct runs *t, const struct run *after);
+
+/* 0..255, as a shell counts: 128 + signal for those killed. */
+uint8_t run_exit_status (int32_t wait_status);
+
+#endif

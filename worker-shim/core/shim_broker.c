@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "core/shim_state.h"
+
+#include <string.h>
+
+/* ---- WELCOME: what a predecessor left ---- */
+
+/* What has a tree is ended here and then proven. What has none is its
+ * supervisor's word, so we wait for that; of nobody, there is no word. */
+static void inherit (struct shim *s, const struct row_limbo *row,
+                     struct actions *out)
+{
+    struct who who = {(int32_t) row->supervisor, (int64_t) row->start};
+    struct slot *slot;
+
+    if (s->ending || holdings_find (&s->holdings, row->token))
+        return;
+    slot = holdings_add (&s->holdings, row->token, SLOT_INHERITED, who);
+    if (!slot)
+        return;
+    if (row->tree)
+        shim_clean (s, slot, row->cgroup, out);
+    else if (!who.pid)
+        shim_release_slot (slot);
+    else
+        shim_watched (s, who, out);
+}
+
+/* WELCOME - we are LIVE. What waits is said in the turn that ends this. It
+ * lists so many leftovers at most; while it is full, HELLO is repeated with
+ * each BEAT, and the answer lists the next. */
+static void on_welcome (struct shim *s, const struct msg_welcome *in,
+                        int64_t now, struct actions *out)
+{
+    bool again = tenure_welcome_again (&s->tenure, in);
+
+    if (!again && !tenure_welcome (&s->tenure, in, now))
+        return;
+    for (uint32_t i = 0; i < in->limbo_count; i++)
+        inherit (s, &in->limbo[i], out);
+    s->more = in->limbo_count == sizeof in->limbo / sizeof *in->limbo;
+    if (again)
+        return;
+    if (!s->ready)
+        actions_add (out, ACT_READY);
+    s->ready = true;
+    actions_log (out, "live session=%llu epoch=%llu broker=%s limbo=%u",
+                 (unsigned long long) in->session,
+                 (unsigned long long) in->epoch, in->broker,
+                 (unsigned) in->limbo_count);
+}
+
+/* ---- answers to requests ---- */
+
+static void on_grant (struct shim *s, const struct msg_grant *in,
+                      struct actions *out)
+{
+    struct row_granted grant = {in->seq, in->first, in->count};
+
+    if (in->first)
+        shim_take_grant (s, &grant, in->waited_ms, out);
+}
+
+static void on_queued (struct shim *s, const struct msg_queued *in,
+                       struct actions *out)
+{
+    struct request *r = requests_find (&s->requests, in->seq);
+    struct msg_queued told = *in;
+
+    if (!r)
+        return;
+    r->answered = r->client != 0;
+    if (!r->client)
+        return; // withdrawn: the CANCEL is still to be answered
+    told.session = told.epoch = 0;
+    told.seq = r->client_seq;
+    actions_tell (out, r->client, VERB_QUEUED, &told);
+}
+
+/* The broker has no such request any more. */
+static void close_request (struct shim *s, uint64_t seq, enum err error,
+                           const char *detail, struct actions *out)
+{
+    struct request *r = requests_find (&s->requests, seq);
+
+    if (r && r->client)
+        actions_tell_error (out, r->client, VERB_REQUEST, r->client_seq, error,
+                            detail);
+    requests_remove (&s->requests, seq);
+}
+
+/* ---- STOP ---- */
+
+static void on_stop (struct shim *s, const struct msg_stop *in,
+                     struct actions *out)
+{
+    struct stop how = {(int64_t) in->notice_ms, (int64_t) in->grace_ms,
+                       in->reason[0] ? in->reason : "stopped by the broker",
+                       in->supervisor};
+
+    shim_stop_tokens (s, &in->tokens, &how, false, out);
+}
+
+/* ---- BEAT_OK ---- */
+
+static void on_beat_ok (struct shim *s, const struct msg_beat_ok *in,
+                        struct actions *out)
+{
+    struct stop how = {.grace_ms = s->tenure.grace_ms,
+                       .reason = "stopped by the broker"};
+
+    acks_settle (&s->acks, in->seq);
+    for (uint32_t i = 0; i < in->grants_count; i++)
+        shim_take_grant (s, &in->grants[i], 0, out);
+    for (uint32_t i = 0; i < in->expired.count; i++)
+        close_request (s, in->expired.at[i], ERR_EXPIRED,
+                       "dropped by the broker", out);
+    shim_stop_tokens (s, &in->stops, &how, true, out);
+    if (tenure_beat_ok (&s->tenure, in->seq))
+        shim_arm_all (s, out);
+}
+
+/* ---- OK and ERROR ---- */
+
+static void started_heard (struct shim *s, const struct u64s *tokens)
+{
+    struct run *run =
+        tokens->count ? runs_find (&s->runs, tokens->at[0]) : NULL;
+
+    if (run && run->untold)
+        run->untold--;
+}
+
+static void on_ok (struct shim *s, const struct msg_ok *in, int64_t now,
+                   struct actions *out)
+{
+    struct request *r = requests_find (&s->requests, in->seq);
+
+    switch (verb_of_name (in->re, strlen (in->re))) {
+    case VERB_STARTED: started_heard (s, &in->tokens); break;
+    case VERB_CANCEL:
+        if (r && !r->client)
+            requests_remove (&s->requests, in->seq);
+        break;
+    case VERB_BYE: shim_bye_heard (s, now, out); break;
+    default: break;
+    }
+}
+
+/* NO_SESSION - what we hold is nobody's any more, so it must end. */
+static void on_no_session (struct shim *s, int64_t now, struct actions *out)
+{
+    actions_log (out, "lost session=%llu",
+                 (unsigned long long) s->tenure.session);
+    if (s->tenure.state == TENURE_LEAVING)
+        shim_bye_heard (s, now, out);
+    else
+        shim_lose_session (s, now, out);
+}
+
+/* One RELEASE was refused as a whole: because of a token that a user named,
+ * for ours are ours. */
+static void forget_strangers (struct shim *s, struct actions *out)
+{
+    for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
+        if (!at->stranger || !at->sent)
+            continue;
+        releases_note (&s->releases, at->token, RESULT_UNKNOWN);
+        holdings_drop (&s->holdings, at->token);
+    }
+    shim_tell_released (s, out);
+}
+
+/* Who waits here can only hope for what the broker will not give. */
+static void on_hello_refused (struct shim *s, enum err error,
+                              const char *detail, struct actions *out)
+{
+    uint64_t seq = 0;
+
+    if (error == ERR_RATE)
+        return; // for now
+    for (struct request *r; (r = requests_after (&s->requests, seq));) {
+        seq = r->seq;
+        close_request (s, seq, error, detail, out);
+    }
+}
+
+static void on_refused (struct shim *s, const struct msg_error *in,
+                        struct actions *out)
+{
+    enum err error = err_of_name (in->error);
+    struct request *r = requests_find (&s->requests, in->seq);
+
+    switch (verb_of_name (in->re, strlen (in->re))) {
+    case VERB_REQUEST:
+        close_request (s, in->seq, error, in->detail, out);
+        break;
+    case VERB_CANCEL:
+        if (r && !r->client)
+            requests_remove (&s->requests, in->seq);
+        break;
+    case VERB_RELEASE: forget_strangers (s, out); break;
+    default:
+        actions_log (out, "refused verb=%s error=%s detail=%s", in->re,
+                     in->error, in->detail);
+        break;
+    }
+}
+
+static void on_error (struct shim *s, const struct msg_error *in, int64_t now,
+                      struct actions *out)
+{
+    if (s->tenure.state == TENURE_HELLO) {
+        if (strcmp (in->re, verb_name (VERB_HELLO)) != 0)
+            return;
+        actions_log (out, "refused verb=HELLO error=%s detail=%s", in->error,
+                     in->detail);
+        on_hello_refused (s, err_of_name (in->error), in->detail, out);
+        return;
+    }
+    if (!tenure_accepts (&s->tenure, in->session, 0, now))
+        return;
+    if (err_of_name (in->error) == ERR_NO_SESSION)
+        on_no_session (s, now, out);
+    else
+        on_refused (s, in, out);
+}
+
+/* ---- all of them ---- */
+
+/* R7: what is not of this session, or older than what was seen, is nothing.
+ * An OK names no session: it says so little that it does no harm. */
+static bool of_this_session (struct shim *s, const struct msg *in, int64_t now)
+{
+    struct tenure *t = &s->tenure;
+
+    switch (in->verb) {
+    case VERB_BEAT_OK:
+        return tenure_accepts (t, in->beat_ok.session, in->beat_ok.epoch, now);
+    case VERB_GRANT:
+        return in->grant.epoch &&
+               tenure_accepts (t, in->grant.session, in->grant.epoch, now);
+    case VERB_QUEUED:
+        return tenure_accepts (t, in->queued.session, in->queued.epoch, now);
+    case VERB_STOP:
+        return tenure_accepts (t, in->stop.session, in->stop.epoch, now);
+    case VERB_RELEASED: return tenure_accepts (t, in->released.session, 0, now);
+    case VERB_OK: return tenure_accepts (t, t->session, 0, now);
+    default: return false;
+    }
+}
+
+static void heed (struct shim *s, const struct msg *in, struct actions *out)
+{
+    switch (in->verb) {
+    case VERB_BEAT_OK: on_beat_ok (s, &in->beat_ok, out); break;
+    case VERB_GRANT: on_grant (s, &in->grant, out); break;
+    case VERB_QUEUED: on_queued (s, &in->queued, out); break;
+    case VERB_STOP: on_stop (s, &in->stop, out); break;
+    case VERB_RELEASED: shim_on_released (s, &in->released, out); break;
+    default: break;
+    }
+}
+
+void shim_on_broker (struct shim *s, const struct msg *in, int64_t now,
+                     struct actions *out)
+{
+    s->news = true;
+    if (s->done)
+        return;
+    if (in->verb == VERB_WELCOME)
+        on_welcome (s, &in->welcome, now, out);
+    else if (in->verb == VERB_ERROR)
+        on_error (s, &in->error, now, out);
+    else if (!of_this_session (s, in, now))
+        return;
+    else if (in->verb == VERB_OK)
+        on_ok (s, &in->ok, now, out);
+    else if (s->tenure.state == TENURE_LIVE)
+        heed (s, in, out);
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "core/shim_state.h"
+
+#include <string.h>
+
+/* One packet of a local command. */
+struct ask {
+    uint64_t client;
+    struct who peer;
+    const struct msg *in;
+};
+
+static void tell_ok (const struct ask *ask, enum verb re, uint64_t count,
+                     struct actions *out)
+{
+    struct msg_ok ok;
+
+    message_init_fields (&ok, VERB_OK);
+    copy_text (ok.re, sizeof ok.re, verb_name (re));
+    ok.count = count;
+    actions_tell (out, ask->client, VERB_OK, &ok);
+}
+
+/* ---- REQUEST ---- */
+
+/* Whose the slots will be: who is named, else who asks. */
+static struct who supervisor_of (const struct ask *ask)
+{
+    const struct msg_request *in = &ask->in->request;
+
+    if (!in->supervisor)
+        return ask->peer;
+    return (struct who){(int32_t) in->supervisor, (int64_t) in->start};
+}
+
+static enum err check_request (struct shim *s, const struct ask *ask,
+                               const char **ret_why)
+{
+    const struct msg_request *in = &ask->in->request;
+
+    *ret_why = NULL;
+    if (s->ending) {
+        *ret_why = "this shim is ending";
+        return ERR_BUSY;
+    }
+    if (in->project[0] && strcmp (in->project, s->settings.project) != 0)
+        return ERR_NOT_ALLOWED;
+    if (!supervisor_of (ask).pid)
+        return ERR_BAD_ARG;
+    if (in->count <= shim_room (s))
+        return ERR_NONE;
+    *ret_why = "one project holds at most 512 slots on one host";
+    return ERR_EXCEEDS_MAX;
+}
+
+static enum err add_request (struct shim *s, const struct ask *ask,
+                             struct actions *out)
+{
+    struct who who = supervisor_of (ask);
+
+    if (!shim_watched (s, who, out) ||
+        !requests_add (&s->requests, ask->client, who, &ask->in->request))
+        return ERR_BUSY;
+    return ERR_NONE;
+}
+
+/* REQUEST - the turn that ends this takes idle slots for a run, or asks the
+ * broker; before there is a session it waits. */
+static void on_request (struct shim *s, const struct ask *ask,
+                        struct actions *out)
+{
+    const char *why;
+    enum err error = check_request (s, ask, &why);
+
+    if (!error) {
+        why = "too many requests or supervisors at once";
+        error = add_request (s, ask, out);
+    }
+    if (error)
+        actions_tell_error (out, ask->client, VERB_REQUEST,
+                            ask->in->request.seq, error, why);
+    if (s->ending)
+        actions_hang_up (out, ask->client);
+}
+
+/* ---- OK re=GRANT: the grant has arrived ---- */
+
+static void on_ok (struct shim *s, const struct ask *ask)
+{
+    const struct msg_ok *in = &ask->in->ok;
+
+    if (strcmp (in->re, verb_name (VERB_GRANT)) != 0)
+        return;
+    for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
+        if (at->offered_to == ask->client &&
+            (!in->seq || in->seq == at->offered_seq))
+            at->offered_to = 0;
+    }
+}
+
+/* ---- CANCEL ---- */
+
+/* A command can mean one request of its own connection; else all of the
+ * project that wait. */
+static bool is_meant (const struct request *r, const struct ask *ask)
+{
+    uint64_t seq = ask->in->cancel.seq;
+
+    if (!r->client)
+        return false;
+    return !seq || (r->client == ask->client && r->client_seq == seq);
+}
+
+static void cancel_one (struct shim *s, const struct ask *ask,
+                        struct request *r, struct actions *out)
+{
+    actions_tell_error (out, r->client, VERB_REQUEST, r->client_seq,
+                        ERR_EXPIRED, "cancelled");
+    if (r->client != ask->client)
+        actions_hang_up (out, r->client);
+    shim_withdraw (s, r);
+}
+
+static void on_cancel (struct shim *s, const struct ask *ask,
+                       struct actions *out)
+{
+    uint64_t seq = 0, count = 0;
+
+    for (struct request *r; (r = requests_after (&s->requests, seq));) {
+        seq = r->seq;
+        if (!is_meant (r, ask))
+            continue;
+        cancel_one (s, ask, r, out);
+        count++;
+    }
+    tell_ok (ask, VERB_CANCEL, count, out);
+}
+
+/* ---- PROGRESS ---- */
+
+static bool may_progress (const struct slot *slot)
+{
+    return slot->state == SLOT_IDLE || slot->state == SLOT_BOUND ||
+           slot->state == SLOT_TAKEN;
+}
+
+static struct slot *by_token (struct shim *s, uint64_t token)
+{
+    struct slot *slot = holdings_find (&s->holdings, token);
+
+    return slot && may_progress (slot) ? slot : NULL;
+}
+
+/* The slot of that name, else the first that has none, which takes it. */
+static struct slot *by_label (struct shim *s, const char *label)
+{
+    struct slot *nameless = NULL;
+
+    for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
+        if (!may_progress (at))
+            continue;
+        if (strcmp (at->label, label) == 0)
+            return at;
+        if (!at->label[0] && (!nameless || at->token < nameless->token))
+            nameless = at;
+    }
+    return nameless;
+}
+
+static void forward_progress (struct shim *s, const struct msg_progress *in,
+                              struct slot *slot, struct actions *out)
+{
+    struct msg_progress told = *in;
+
+    if (in->label[0])
+        copy_text (slot->label, sizeof slot->label, in->label);
+    told.session = s->tenure.session;
+    told.token = slot->token;
+    if (s->tenure.state == TENURE_LIVE)
+        actions_send (out, VERB_PROGRESS, &told);
+}
+
+/* PROGRESS - news, not a promise: what is lost is overtaken by the next. */
+static void on_progress (struct shim *s, const struct ask *ask,
+                         struct actions *out)
+{
+    const struct msg_progress *in = &ask->in->progress;
+    struct slot *slot = NULL;
+
+    if (in->token)
+        slot = by_token (s, in->token);
+    else if (in->label[0])
+        slot = by_label (s, in->label);
+    if (!slot) {
+        actions_tell_error (out, ask->client, VERB_PROGRESS, 0, ERR_NOT_FOUND,
+                            NULL);
+        return;
+    }
+    forward_progress (s, in, slot, out);
+    tell_ok (ask, VERB_PROGRESS, 0, out);
+}
+
+/* ---- SPAWN: the shell answers, once it has forked ---- */
+
+static void on_spawn (const struct ask *ask, struct actions *out)
+{
+    const struct msg_spawn *in = &ask->in->spawn;
+    struct action *spawn = actions_add (out, ACT_SPAWN);
+
+    spawn->client = ask->client;
+    spawn->who.pid = (int32_t) in->supervisor;
+    copy_text (spawn->project, sizeof spawn->project, in->project);
+}
+
+/* ---- all of them ---- */
+
+void shim_on_client (struct shim *s, uint64_t client, struct who peer,
+                     const struct msg *in, int64_t now, struct actions *out)
+{
+    struct ask ask = {client, peer, in};
+
+    (void) now;
+    s->news = true;
+    switch (s->done ? VERB_NONE : in->verb) {
+    case VERB_REQUEST: on_request (s, &ask, out); break;
+    case VERB_OK: on_ok (s, &ask); break;
+    case VERB_CANCEL: on_cancel (s, &ask, out); break;
+    case VERB_RELEASE: shim_release (s, client, &in->release, out); break;
+    case VERB_PROGRESS: on_progress (s, &ask, out); break;
+    case VERB_SPAWN: on_spawn (&ask, out); break;
+    default:
+        actions_tell_error (out, client, in->verb, 0, ERR_UNKNOWN_VERB, NULL);
+        break;
+    }
+}
+
+/* Until its keeper attaches, a run is its client's. */
+static void leave_runs (struct shim *s, uint64_t client, struct actions *out)
+{
+    for (struct run *run = NULL; (run = runs_next (&s->runs, run));) {
+        if (run->client != client)
+            continue;
+        run->client = 0;
+        if (run->state == RUN_OFFERED)
+            shim_drop_run (s, run, "", out);
+    }
+}
+
+void shim_on_client_gone (struct shim *s, uint64_t client, int64_t now,
+                          struct actions *out)
+{
+    uint64_t seq = 0;
+
+    (void) now;
+    s->news = true;
+    for (struct request *r; (r = requests_after (&s->requests, seq));) {
+        seq = r->seq;
+        if (r->client == client)
+            shim_withdraw (s, r);
+    }
+    for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
+        if (at->offered_to == client)
+            shim_release_slot (at);
+    }
+    leave_runs (s, client, out);
+    releases_forget (&s->releases, client);
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "core/shim_state.h"
+
+#include <string.h>
+
+enum { STATUS_KILLED = 9 }; // wait status of who was ended by SIGKILL
+
+/* ---- the keeper's packets ---- */
+
+static void refuse (uint64_t keeper, const struct keeper_packet *in,
+                    const char *why, struct actions *out)
+{
+    struct keeper_packet refusal = {.magic = KEEPER_MAGIC,
+                                    .type = KEEPER_REFUSE,
+                                    .token = in->token,
+                                    .count = in->count};
+
+    copy_text (refusal.reason, sizeof refusal.reason, why);
+    actions_packet (out, keeper, &refusal);
+    actions_add (out, ACT_HANG_UP_KEEPER)->keeper = keeper;
+    actions_log (out, "refused keeper token=%llu reason=%s",
+                 (unsigned long long) in->token, why);
+}
+
+/* NULL: it may attach. */
+static const char *objection (struct shim *s, const struct run *run,
+                              uint64_t keeper, const struct keeper_packet *in)
+{
+    if (runs_of_keeper (&s->runs, keeper))
+        return "this keeper has a tree already";
+    if (!run)
+        return "this slot was not granted to a run";
+    if (run->state != RUN_OFFERED)
+        return "this slot has a tree already";
+    if (strcmp (run->cookie, in->cookie) != 0)
+        return "another cookie was granted";
+    if (run->count != in->count)
+        return "another number of slots was granted";
+    if (in->pid < 1)
+        return "the keeper names no pid";
+    return NULL;
+}
+
+static void started (struct run *run, const struct keeper_packet *in)
+{
+    run->process = (struct who){.pid = in->pid, .start = in->pid_start};
+    run->untold++;
+    run->sent = false;
+}
+
+static void name_slots (struct shim *s, const struct run *run)
+{
+    for (struct slot *at = NULL;
+         (at = holdings_next_of (&s->holdings, run->token, at));) {
+        if (run->label[0])
+            copy_text (at->label, sizeof at->label, run->label);
+    }
+}
+
+/* ATTACH - a tree is about to begin under these slots.
+ *
+ * Its first pid is the keeper's own, so that the broker knows of a tree from
+ * now on; CMD's follows. Without a valid session it waits unarmed: the next
+ * acknowledged BEAT arms it.
+ */
+static void on_attach (struct shim *s, uint64_t keeper,
+                       const struct keeper_packet *in, int64_t now,
+                       struct actions *out)
+{
+    struct run *run = runs_find (&s->runs, in->token);
+    const char *why = objection (s, run, keeper, in);
+
+    if (why) {
+        refuse (keeper, in, why, out);
+        return;
+    }
+    run->state = RUN_ATTACHED;
+    run->keeper = keeper;
+    copy_text (run->cgroup, sizeof run->cgroup, in->cgroup);
+    copy_text (run->label, sizeof run->label, in->label);
+    name_slots (s, run);
+    started (run, in);
+    if (tenure_valid (&s->tenure, now))
+        shim_arm (s, run, out);
+}
+
+/* STARTED, EXITED, REAPED - of a tree that is there. */
+static void on_tree (struct shim *s, struct run *run,
+                     const struct keeper_packet *in)
+{
+    switch (in->type) {
+    case KEEPER_STARTED:
+        if (in->pid > 0)
+            started (run, in);
+        break;
+    case KEEPER_EXITED:
+        run->exited = true;
+        run->status = in->status;
+        break;
+    case KEEPER_REAPED:
+        run->status = in->status;
+        shim_run_gone (s, run);
+        break;
+    default: break;
+    }
+}
+
+void shim_on_keeper (struct shim *s, uint64_t keeper,
+                     const struct keeper_packet *in, int64_t now,
+                     struct actions *out)
+{
+    struct run *run = runs_of_keeper (&s->runs, keeper);
+
+    s->news = true;
+    if (in->type == KEEPER_ATTACH)
+        on_attach (s, keeper, in, now, out);
+    else if (run && run->token == in->token)
+        on_tree (s, run, in);
+}
+
+/* Its stream ended without REAPED: the keeper was killed, and its tree may
+ * live. */
+void shim_on_keeper_gone (struct shim *s, uint64_t keeper, int64_t now,
+                          struct actions *out)
+{
+    struct run *run = runs_of_keeper (&s->runs, keeper);
+    struct action *clean;
+
+    (void) now;
+    s->news = true;
+    if (!run)
+        return;
+    run->state = RUN_CLEANING;
+    run->keeper = 0;
+    if (!run->exited)
+        run->status = STATUS_KILLED;
+    clean = actions_add (out, ACT_CLEAN);
+    clean->token = run->token;
+    copy_text (clean->cgroup, sizeof clean->cgroup, run->cgroup);
+    copy_text (clean->cookie, sizeof clean->cookie, run->cookie);
+    actions_log (out, "lost keeper token=%llu",
+                 (unsigned long long) run->token);
+}
+
+/* ---- what a predecessor left ---- */
+
+void shim_clean (struct shim *s, struct slot *slot, const char *cgroup,
+                 struct actions *out)
+{
+    struct action *clean = actions_add (out, ACT_CLEAN);
+
+    slot->state = SLOT_LEFTOVER;
+    slot->grouped = cgroup[0] != '\0';
+    clean->token = slot->token;
+    copy_text (clean->cgroup, sizeof clean->cgroup, cgroup);
+    shim_cookie (s, slot->token, clean->cookie, sizeof clean->cookie);
+}
+
+static bool all_clean (struct shim *s)
+{
+    for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
+        if (at->state == SLOT_LEFTOVER && !at->grouped && !at->clean)
+            return false;
+    }
+    return true;
+}
+
+/* A tree of several slots carries the cookie of the first alone, and which
+ * slots form one tree is not known here: by cookie they are proven together.
+ * A cgroup proves its own end. */
+static void settle_leftovers (struct shim *s)
+{
+    bool all = all_clean (s);
+
+    for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
+        if (at->state != SLOT_LEFTOVER || !at->clean || !(at->grouped || all))
+            continue;
+        at->state = SLOT_REAPED;
+        at->tree = at->token;
+        at->sent = false;
+    }
+}
+
+void shim_on_cleaned (struct shim *s, uint64_t token, int64_t now,
+                      struct actions *out)
+{
+    struct run *run = runs_find (&s->runs, token);
+    struct slot *slot = holdings_find (&s->holdings, token);
+
+    (void) now;
+    (void) out;
+    s->news = true;
+    if (run && run->state == RUN_CLEANING)
+        shim_run_gone (s, run);
+    else if (slot && slot->state == SLOT_LEFTOVER) {
+        slot->clean = true;
+        settle_leftovers (s);
+    }
+}

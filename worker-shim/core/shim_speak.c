@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "core/shim_state.h"
+
+/* ---- the session ---- */
+
+void shim_say_hello (struct shim *s, uint64_t nonce, struct actions *out)
+{
+    const struct shim_settings *of = &s->settings;
+    struct msg_hello hello;
+
+    message_init_fields (&hello, VERB_HELLO);
+    hello.nonce = nonce;
+    copy_text (hello.project, sizeof hello.project, of->project);
+    copy_text (hello.display, sizeof hello.display, of->display);
+    copy_text (hello.host, sizeof hello.host, of->host);
+    copy_text (hello.machine, sizeof hello.machine, of->machine);
+    copy_text (hello.boot, sizeof hello.boot, of->boot);
+    hello.pid = (uint64_t) of->self.pid;
+    hello.start = (uint64_t) of->self.start;
+    hello.successor = true; // the shell holds the project's lock
+    copy_text (hello.broker, sizeof hello.broker, s->tenure.broker);
+    hello.epoch = s->tenure.epoch;
+    holdings_running (&s->holdings, &hello.runs);
+    actions_send (out, VERB_HELLO, &hello);
+}
+
+/* A BEAT begins anew: what was said since the last one and is not answered
+ * may be lost. */
+static void forget_sent (struct shim *s)
+{
+    struct request *r = NULL;
+
+    for (struct slot *slot = NULL; (slot = holdings_next (&s->holdings, slot));)
+        slot->sent = false;
+    for (struct run *run = NULL; (run = runs_next (&s->runs, run));)
+        run->sent = false;
+    while ((r = requests_after (&s->requests, r ? r->seq : 0)))
+        r->sent = false;
+}
+
+void shim_say_beat (struct shim *s, int64_t now, struct actions *out)
+{
+    struct msg_beat beat;
+
+    message_init_fields (&beat, VERB_BEAT);
+    beat.session = s->tenure.session;
+    beat.epoch = s->tenure.epoch;
+    beat.seq = tenure_send_beat (&s->tenure, now);
+    holdings_named (&s->holdings, &beat.holds);
+    acks_carry (&s->acks, beat.seq, &beat.acks);
+    actions_send (out, VERB_BEAT, &beat);
+    forget_sent (s);
+}
+
+void shim_say_bye (struct shim *s, struct actions *out)
+{
+    struct msg_bye bye = {.session = s->tenure.session};
+
+    actions_send (out, VERB_BYE, &bye);
+}
+
+/* ---- news: whatever is unsent ---- */
+
+/* A token that a user named goes by itself: if it is another project's, the
+ * broker refuses the whole message. */
+static void say_stranger (struct shim *s, struct slot *slot,
+                          struct actions *out)
+{
+    struct msg_release release;
+
+    message_init_fields (&release, VERB_RELEASE);
+    release.session = s->tenure.session;
+    slot->sent = u64s_add (&release.tokens, slot->token);
+    actions_send (out, VERB_RELEASE, &release);
+}
+
+static void say_released (struct shim *s, struct actions *out)
+{
+    struct msg_release release;
+
+    message_init_fields (&release, VERB_RELEASE);
+    release.session = s->tenure.session;
+    for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
+        if (at->state != SLOT_RELEASING || at->sent)
+            continue;
+        if (at->stranger)
+            say_stranger (s, at, out);
+        else
+            at->sent = u64s_add (&release.tokens, at->token);
+    }
+    if (release.tokens.count)
+        actions_send (out, VERB_RELEASE, &release);
+}
+
+static bool same_end (const struct slot *a, const struct slot *b)
+{
+    return a->state == b->state && a->tree == b->tree &&
+           a->status == b->status && !b->sent;
+}
+
+/* One message for one tree: its tokens have one status. */
+static void say_reaped_with (struct shim *s, const struct slot *first,
+                             struct actions *out)
+{
+    struct msg_reaped reaped;
+    struct slot like = *first;
+
+    s->said++;
+    message_init_fields (&reaped, VERB_REAPED);
+    reaped.session = s->tenure.session;
+    reaped.status = like.status;
+    reaped.keep = like.state == SLOT_KEPT;
+    for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
+        if (!same_end (&like, at))
+            continue;
+        at->sent = u64s_add (&reaped.tokens, at->token);
+        at->said = at->said ? at->said : s->said;
+    }
+    actions_send (out, VERB_REAPED, &reaped);
+}
+
+static void say_reaped (struct shim *s, struct actions *out)
+{
+    for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
+        if (!at->sent && (at->state == SLOT_REAPED || at->state == SLOT_KEPT))
+            say_reaped_with (s, at, out);
+    }
+}
+
+static void say_started_of (struct shim *s, struct run *run,
+                            struct actions *out)
+{
+    struct msg_started started;
+
+    message_init_fields (&started, VERB_STARTED);
+    started.session = s->tenure.session;
+    u64s_add (&started.tokens, run->token); // the first names the tree
+    for (struct slot *at = NULL;
+         (at = holdings_next_of (&s->holdings, run->token, at));) {
+        if (at->token != run->token)
+            u64s_add (&started.tokens, at->token);
+    }
+    started.pid = (uint64_t) run->process.pid;
+    started.start = (uint64_t) run->process.start;
+    copy_text (started.label, sizeof started.label, run->label);
+    copy_text (started.cgroup, sizeof started.cgroup, run->cgroup);
+    actions_send (out, VERB_STARTED, &started);
+    run->sent = true;
+}
+
+static void say_started (struct shim *s, struct actions *out)
+{
+    for (struct run *run = NULL; (run = runs_next (&s->runs, run));) {
+        if (run->untold && !run->sent && !run->lost)
+            say_started_of (s, run, out);
+    }
+}
+
+static void say_cancel (struct shim *s, struct request *r, struct actions *out)
+{
+    struct msg_cancel cancel = {.session = s->tenure.session, .seq = r->seq};
+
+    actions_send (out, VERB_CANCEL, &cancel);
+    r->sent = true;
+}
+
+static void say_request (struct shim *s, struct request *r, struct actions *out)
+{
+    struct msg_request ask = r->ask;
+
+    ask.session = s->tenure.session;
+    copy_text (ask.project, sizeof ask.project, s->settings.project);
+    ask.seq = r->seq;
+    ask.supervisor = (uint64_t) r->supervisor.pid;
+    ask.start = (uint64_t) r->supervisor.start;
+    actions_send (out, VERB_REQUEST, &ask);
+    r->asked = r->sent = true;
+}
+
+static void say_requests (struct shim *s, struct actions *out)
+{
+    struct request *r = NULL;
+
+    while ((r = requests_after (&s->requests, r ? r->seq : 0))) {
+        if (r->sent)
+            continue;
+        if (!r->client)
+            say_cancel (s, r, out);
+        else if (!r->answered && !shim_served_soon (s, r))
+            say_request (s, r, out);
+    }
+}
+
+void shim_say_news (struct shim *s, struct actions *out)
+{
+    say_released (s, out);
+    say_reaped (s, out);
+    say_started (s, out);
+    say_requests (s, out);
+}
+
+/* ---- to keepers ---- */
+
+struct keeper_packet shim_packet (enum keeper_type type, const struct run *run)
+{
+    return (struct keeper_packet){.magic = KEEPER_MAGIC,
+                                  .type = type,
+                                  .token = run->token,
+                                  .count = run->count};
+}
+
+/* Not a tree of an earlier session: its deadline was the old anchor's. Nor
+ * one that was told to stop before it was armed: ARM would start it. */
+static bool armable (const struct run *run)
+{
+    return run->state == RUN_ATTACHED && !run->lost &&
+           (run->armed || !run->stopping);
+}
+
+void shim_arm (struct shim *s, struct run *run, struct actions *out)
+{
+    struct keeper_packet arm = shim_packet (KEEPER_ARM, run);
+
+    if (!armable (run))
+        return;
+    arm.boottime = s->settings.boottime;
+    arm.deadline_ms = tenure_deadline (&s->tenure);
+    arm.grace_ms = s->tenure.grace_ms;
+    arm.confirm_ms = s->tenure.confirm_ms;
+    arm.linger_ms = s->tenure.linger_ms;
+    actions_packet (out, run->keeper, &arm);
+    run->armed = true;
+}
+
+void shim_arm_all (struct shim *s, struct actions *out)
+{
+    for (struct run *run = NULL; (run = runs_next (&s->runs, run));)
+        shim_arm (s, run, out);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* shim_state.h - what the files of the shim's core share
+ *
+ *   shim.c          turns, supervisors, the end
+ *   shim_speak.c    what the broker is told, and again until it answers
+ *   shim_broker.c   what the broker says
+ *   shim_client.c   what local commands ask
+ *   shim_release.c  which slots a RELEASE means, and what became of them
+ *   shim_keeper.c   what keepers report
+ *   shim_grants.c   slots arrive, and are handed to those who wait
+ *   shim_stop.c     what a STOP means
+ *   shim_ending.c   slots, runs and the session go
+ *
+ * Handlers only change the tables and talk to local peers at once. What the
+ * broker must hear is marked unsent in its table, and shim_turn () sends it:
+ * so each turn's news travel together, and a resend is nothing but forgetting
+ * at each BEAT what was sent.
+ */
+#ifndef SLOTBUS_SHIM_STATE_H
+#define SLOTBUS_SHIM_STATE_H
+
+#include "core/acks.h"
+#include "core/actions.h"
+#include "core/holdings.h"
+#include "core/releases.h"
+#include "core/requests.h"
+#include "core/runs.h"
+#include "core/shim.h"
+#include "core/supervisors.h"
+#include "core/tenure.h"
+
+struct shim {
+    struct shim_settings settings;
+    struct tenure tenure;
+    struct supervisors supervisors;
+    struct holdings holdings;
+    struct requests requests;
+    struct runs runs;
+    struct releases releases;
+    struct acks acks;
+    bool news;   // something happened since the last turn
+    bool ready;  // was LIVE once
+    bool ending; // shim_end () was called
+    bool done;   // ACT_END is out: nothing follows it
+    bool more;   // a predecessor left more than one WELCOME lists
+    bool idle;   // nobody needs us; since when:
+    int64_t idle_since;
+    unsigned byes; // BYEs sent
+    int64_t next_bye;
+    uint64_t said;  // REAPEDs said, see struct slot
+    char level[17]; // of our host's health, as it was last logged
+};
+
+/* How a tree is to be ended. */
+struct stop {
+    int64_t notice_ms, grace_ms;
+    const char *reason;
+    bool supervisor; // a bound slot's supervisor too
+};
+
+/* ---- shim.c ---- */
+/* False where no further supervisor can be watched. */
+bool shim_watched (struct shim *s, struct who who, struct actions *out);
+/* The broker knows that we are gone. */
+void shim_bye_heard (struct shim *s, int64_t now, struct actions *out);
+
+/* ---- shim_speak.c ---- */
+void shim_say_hello (struct shim *s, uint64_t nonce, struct actions *out);
+void shim_say_beat (struct shim *s, int64_t now, struct actions *out);
+/* Whatever is unsent. */
+void shim_say_news (struct shim *s, struct actions *out);
+void shim_say_bye (struct shim *s, struct actions *out);
+/* To a keeper: its tree may live until anchor + T - D. */
+void shim_arm (struct shim *s, struct run *run, struct actions *out);
+void shim_arm_all (struct shim *s, struct actions *out);
+/* A packet to that run's keeper, without its contents. */
+struct keeper_packet shim_packet (enum keeper_type type, const struct run *run);
+
+/* ---- shim_grants.c ---- */
+/* The mark of a tree: <broker id>:<first token>. */
+void shim_cookie (const struct shim *s, uint64_t token, char *ret_cookie,
+                  size_t size);
+/* How many more slots may be asked for. */
+unsigned shim_room (struct shim *s);
+void shim_take_grant (struct shim *s, const struct row_granted *grant,
+                      uint64_t waited_ms, struct actions *out);
+/* Requests of runs take what their supervisors hold idle, where they can.
+ * Others are left to shim_say_news (). */
+void shim_serve (struct shim *s, int64_t now, struct actions *out);
+/* Is what this request wants about to be idle here? */
+bool shim_served_soon (struct shim *s, const struct request *r);
+/* The request is over for its client; the broker may have to hear of it. */
+void shim_withdraw (struct shim *s, struct request *r);
+
+/* ---- shim_release.c ---- */
+void shim_release (struct shim *s, uint64_t client,
+                   const struct msg_release *in, struct actions *out);
+/* Tell those who released, once all their tokens are answered. */
+void shim_tell_released (struct shim *s, struct actions *out);
+void shim_on_released (struct shim *s, const struct msg_released *in,
+                       struct actions *out);
+
+/* ---- shim_stop.c ---- */
+/* `again`: the broker repeats it, and what was said once is on its way. */
+void shim_stop_tokens (struct shim *s, const struct u64s *tokens,
+                       const struct stop *how, bool again, struct actions *out);
+
+/* ---- shim_keeper.c ---- */
+/* A predecessor's tree: the shell ends it. */
+void shim_clean (struct shim *s, struct slot *slot, const char *cgroup,
+                 struct actions *out);
+
+/* ---- shim_ending.c ---- */
+void shim_release_slot (struct slot *slot);
+/* A KEPT slot is not to be kept after all. */
+void shim_unkeep (struct slot *slot);
+/* An attached run: its keeper ends the tree. */
+void shim_stop_run (struct shim *s, struct run *run, const struct stop *how,
+                    struct actions *out);
+/* An offered run is off: its client hears why. */
+void shim_drop_run (struct shim *s, struct run *run, const char *why,
+                    struct actions *out);
+/* One of them, whatever its state. */
+void shim_end_run (struct shim *s, struct run *run, const struct stop *how,
+                   struct actions *out);
+/* Its tree is proven gone. */
+void shim_run_gone (struct shim *s, struct run *run);
+/* Everything of that supervisor (NULL: of everybody) is given back. */
+void shim_give_back (struct shim *s, const struct who *of, const char *why,
+                     struct actions *out);
+/* Nothing of the present session is ours any more. */
+void shim_lose_session (struct shim *s, int64_t now, struct actions *out);
+/* The broker has closed that token. */
+void shim_token_closed (struct shim *s, uint64_t token,
+                        enum release_result result, struct actions *out);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* tenure.h - the session with the broker, and how long it is good for
+ *
+ *   HELLO --WELCOME--> LIVE --BYE--> LEAVING
+ *     ^                  |             |
+ *     +---NO_SESSION-----+-------------+
+ *
+ * Everything that hangs on the session being ours hangs on one number, the
+ * anchor: the send time of the newest BEAT that the broker acknowledged (R1).
+ * What runs must be gone by anchor + T - D, which is before the broker may
+ * count it as gone (R2). Where the anchor comes from a WELCOME, it is the time
+ * of the first HELLO with that nonce: of several HELLOs the broker may have
+ * counted from the oldest.
+ *
+ * Pure: knows neither sockets nor messages' ways, only what was said when.
+ */
+#ifndef SLOTBUS_TENURE_H
+#define SLOTBUS_TENURE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/backoff.h"
+#include "protocol/message.h"
+
+enum {
+    TENURE_BEATS = 64,          // how many BEATs an answer may be late
+    TENURE_HELLO_MOST_MS = 5000 // between two HELLOs
+};
+
+enum tenure_state { TENURE_HELLO, TENURE_LIVE, TENURE_LEAVING };
+
+struct tenure {
+    enum tenure_state state;
+    uint64_t nonce;          // of the HELLO that waits; 0 = none sent yet
+    uint64_t welcomed;       // of the HELLO that began the session
+    uint64_t session, epoch; // epoch: the highest seen of `broker` (R7)
+    char broker[33];         // "" before the first WELCOME
+    bool own_host;           // the broker says that it is on our host
+    int64_t beat_ms, ttl_ms; // dictated by WELCOME, like the next five
+    int64_t notice_ms, grace_ms, confirm_ms, drift_ms, linger_ms;
+    int64_t anchor;
+    int64_t first_hello; // when the present nonce was first sent
+    int64_t next_hello, next_beat, next_reconnect;
+    uint64_t beat;              // number of the last BEAT; never goes back
+    int64_t sent[TENURE_BEATS]; // when BEAT n was sent: [n % TENURE_BEATS]
+    struct backoff hello, reconnect;
+};
+
+void tenure_init (struct tenure *t, int64_t hello_ms, int64_t now);
+
+/* A HELLO is sent now; returns its nonce, which stays until a WELCOME. */
+uint64_t tenure_hello (struct tenure *t, uint64_t random, int64_t now);
+/* True: it answers our HELLO, and we are LIVE. */
+bool tenure_welcome (struct tenure *t, const struct msg_welcome *in,
+                     int64_t now);
+
+/* True: the answer to a repetition of the HELLO that made us LIVE. */
+bool tenure_welcome_again (const struct tenure *t,
+                           const struct msg_welcome *in);
+
+/* R7: is this message of our session, and not of an older epoch? Raises the
+ * epoch, and counts as a sign of life. Epoch 0: the message has none. */
+bool tenure_accepts (struct tenure *t, uint64_t session, uint64_t epoch,
+                     int64_t now);
+
+/* A BEAT is sent now; returns its number. */
+uint64_t tenure_send_beat (struct tenure *t, int64_t now);
+/* The broker acknowledged that BEAT. True: the anchor moved forward. */
+bool tenure_beat_ok (struct tenure *t, uint64_t beat);
+/* R9: the same by other means: nobody can have ended our session by now. */
+void tenure_renew (struct tenure *t, int64_t now);
+
+/* By when everything must be gone: anchor + T - D. */
+int64_t tenure_deadline (const struct tenure *t);
+/* LIVE and before the deadline: new work may start. */
+bool tenure_valid (const struct tenure *t, int64_t now);
+
+/* The session is over (or given back): the next HELLO has a new nonce. */
+void tenure_restart (struct tenure *t, int64_t now);
+void tenure_leave (struct tenure *t);
+
+/* Nothing was heard for 3 H: true once, then again after a longer while. */
+bool tenure_reconnect (struct tenure *t, uint64_t random, int64_t now);
+
+/* When HELLO, BEAT or reconnecting is due next. */
+int64_t tenure_next (const struct tenure *t);
+
+#endif
