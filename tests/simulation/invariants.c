@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "simulation/invariants.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { INSPECT_MS = 500, IDLE_LOOKS = 5, REASONS_EVERY = 8 };
+
+#define LLU(n) ((unsigned long long) (n))
+
+/* ---- what was said ---- */
+
+static int shim_of_path (const struct path *p)
+{
+    return p->size == 6 && p->id[0] == 'S' ? p->id[1] : -1;
+}
+
+void invariants_heard (struct sim *s, const struct mail *mail)
+{
+    int shim = shim_of_path (&mail->from.path);
+
+    if (shim < 0)
+        return;
+    if (mail->letter.verb == VERB_BEAT) // only this renews
+        s->invariants.beat[shim] = s->now;
+    if (mail->letter.verb == VERB_HELLO)
+        s->invariants.hello[shim] = s->now;
+    if (mail->letter.verb == VERB_BYE)
+        s->invariants.bye[shim] = s->now;
+}
+
+static const struct asked *asked_by (const struct sim *s, uint64_t session,
+                                     uint64_t seq)
+{
+    for (size_t i = 0; i < SIM_ASKED; i++) {
+        const struct asked *a = &s->invariants.asked[i];
+
+        if (a->session == session && a->seq == seq)
+            return a;
+    }
+    return NULL;
+}
+
+void invariants_asked (struct sim *s, enum verb verb, const void *fields)
+{
+    const struct msg_request *m = fields;
+
+    if (verb != VERB_REQUEST || asked_by (s, m->session, m->seq))
+        return;
+    s->invariants.asked[s->invariants.asked_count++ % SIM_ASKED] =
+        (struct asked){.session = m->session,
+                       .seq = m->seq,
+                       .count = (unsigned) m->count,
+                       .min = (unsigned) (m->min ? m->min : m->count)};
+}
+
+void invariants_served (struct sim *s, int client)
+{
+    const struct sim_client *c = &s->clients[client];
+
+    s->invariants.served++;
+    if (c->token_count > c->count || c->token_count < c->min)
+        sim_violate (s, "I5: a command that asked for %u..%u got %u", c->min,
+                     c->count, c->token_count);
+}
+
+void invariants_start (struct sim *s)
+{
+    if (s->disk.meta.epoch <= s->invariants.highest_epoch)
+        sim_violate (s, "I3: epoch %llu after %llu", LLU (s->disk.meta.epoch),
+                     LLU (s->invariants.highest_epoch));
+    s->invariants.highest_epoch = s->disk.meta.epoch;
+}
+
+/* ---- one batch, before it is committed ---- */
+
+static void new_lease (struct sim *s, const struct lease_record *r)
+{
+    const struct asked *a = asked_by (s, r->session, r->seq);
+
+    s->invariants.granted++;
+    s->invariants.grants++;
+    if (r->token <= s->invariants.highest_token)
+        sim_violate (s, "I3: token %llu after %llu", LLU (r->token),
+                     LLU (s->invariants.highest_token));
+    s->invariants.highest_token = r->token;
+    if (r->state != LEASE_ACTIVE)
+        sim_violate (s, "token %llu is born in state %d", LLU (r->token),
+                     r->state);
+    if (a && (r->count > a->count || r->count < a->min))
+        sim_violate (s, "I5: asked for %u..%u, granted %u", a->min, a->count,
+                     r->count);
+    if (!disk_session (&s->disk, r->session))
+        sim_violate (s, "token %llu is granted to no session", LLU (r->token));
+}
+
+static bool forward (enum lease_state from, enum lease_state to)
+{
+    return to >= from;
+}
+
+static void lease_changes (struct sim *s, const struct change *c)
+{
+    const struct lease_record *was = disk_lease (&s->disk, c->key);
+    const struct lease_record *is = c->record;
+
+    if (c->deleted && was && was->state == LEASE_LIMBO)
+        s->invariants.reclaimed++;
+    if (c->deleted)
+        return;
+    if (!was)
+        new_lease (s, is);
+    else if (!forward (was->state, is->state))
+        sim_violate (s, "token %llu goes from state %d to %d", LLU (c->key),
+                     was->state, is->state);
+    else if (was->session != is->session)
+        sim_violate (s, "token %llu changes hands", LLU (c->key));
+}
+
+static int shim_of_session (const struct sim *s,
+                            const struct session_record *r)
+{
+    for (int i = 0; i < s->shim_count; i++) {
+        if (strcmp (s->shims[i].project, r->project) == 0 &&
+            strcmp (s->hosts[s->shims[i].host].name, r->host) == 0)
+            return i;
+    }
+    return -1;
+}
+
+/* I12: lost only where the broker listened for T without a gap and heard
+ * nothing, or knows better. */
+static void session_goes (struct sim *s, uint64_t id)
+{
+    const struct session_record *r = disk_session (&s->disk, id);
+    int shim = r ? shim_of_session (s, r) : -1;
+    struct who who = {.pid = r ? r->shim.pid : 0};
+    int64_t silent;
+
+    if (shim < 0)
+        return;
+    s->invariants.losses++;
+    silent = s->now - (s->invariants.beat[shim] > s->broker.listening
+                           ? s->invariants.beat[shim]
+                           : s->broker.listening);
+    if ((r->own && !process_lives (s, who)) ||
+        s->invariants.hello[shim] == s->now || s->invariants.bye[shim] == s->now ||
+        silent >= s->settings.timing.ttl)
+        return;
+    sim_violate (s, "I12: session %llu is lost after %lld ms of silence",
+                 LLU (id), (long long) silent);
+}
+
+void invariants_batch (struct sim *s, const struct outbox *out)
+{
+    s->invariants.granted = 0;
+    for (size_t i = 0; i < outbox_changed (out); i++) {
+        struct change c = outbox_change_at (out, i);
+
+        if (c.kind == CHANGE_LEASE)
+            lease_changes (s, &c);
+        else if (c.kind == CHANGE_SESSION && c.deleted)
+            session_goes (s, c.key);
+        disk_apply (&s->disk, &c);
+    }
+}
+
+/* ---- one batch, once it is committed ---- */
+
+static unsigned held_by (const struct sim *s, const char *project)
+{
+    unsigned held = 0;
+
+    for (size_t i = 0; i < s->disk.lease_count; i++)
+        held += strcmp (s->disk.leases[i].project, project) == 0;
+    return held;
+}
+
+static void check_pool (struct sim *s)
+{
+    struct pool_view view;
+
+    broker_view (s->broker.core, &view);
+    if (view.in_use != s->disk.lease_count)
+        sim_violate (s, "I2: in_use is %u, the store has %zu leases",
+                     view.in_use, s->disk.lease_count);
+    if (view.waiting != s->disk.waiter_count)
+        sim_violate (s, "%u wait, the store has %zu", view.waiting,
+                     s->disk.waiter_count);
+    if (s->invariants.granted > 0 && view.in_use > view.effective)
+        sim_violate (s, "I1: %u granted: %u in use of %u", s->invariants.granted,
+                     view.in_use, view.effective);
+}
+
+static void check_caps (struct sim *s)
+{
+    for (size_t i = 0; s->invariants.granted > 0 && i < s->disk.lease_count; i++) {
+        const struct lease_record *r = &s->disk.leases[i];
+        unsigned held = held_by (s, r->project);
+
+        if (r->granted == host_clock (s, 0) &&
+            held > s->settings.max_per_project)
+            sim_violate (s, "I6: %s holds %u, its cap is %u", r->project, held,
+                         s->settings.max_per_project);
+    }
+}
+
+static void check_whole (struct sim *s, uint64_t session, uint64_t first,
+                         uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        const struct lease_record *r = disk_lease (&s->disk, first + i);
+
+        if (r && r->session != session)
+            sim_violate (s, "token %llu is sent to another's session",
+                         LLU (first + i));
+        if (!r && first + i > s->invariants.highest_token)
+            sim_violate (s, "R4: token %llu leaves before it is stored",
+                         LLU (first + i));
+    }
+}
+
+static void check_sent (struct sim *s, const struct outgoing *o)
+{
+    const struct msg_grant *g = o->fields;
+    const struct msg_beat_ok *b = o->fields;
+
+    if (o->verb == VERB_GRANT)
+        check_whole (s, g->session, g->first, g->count);
+    for (uint32_t i = 0; o->verb == VERB_BEAT_OK && i < b->grants_count; i++)
+        check_whole (s, b->session, b->grants[i].first, b->grants[i].count);
+}
+
+/* I4, token by token: whatever lives under a lease, that lease is counted. */
+void invariants_trees (struct sim *s)
+{
+    for (int i = 0; i < SIM_TREES; i++) {
+        const struct sim_tree *t = &s->trees[i];
+
+        for (unsigned n = 0; t->alive && n < t->count; n++) {
+            if (!disk_lease (&s->disk, t->first + n))
+                sim_violate (s, "I4: pid %d lives under token %llu, closed",
+                             t->self.pid, LLU (t->first + n));
+        }
+    }
+}
+
+void invariants_committed (struct sim *s, const struct outbox *out)
+{
+    check_pool (s);
+    check_caps (s);
+    for (size_t i = 0; i < outbox_sent (out); i++) {
+        struct outgoing o = outbox_outgoing (out, i);
+
+        check_sent (s, &o);
+    }
+    if (outbox_changed (out) > 0)
+        invariants_trees (s);
+}
+
+/* ---- after a round ---- */
+
+/* One pool's queue, in order: the pools of all hosts share the whole. */
+struct walk {
+    char skipped[SIM_SHIMS][MAX_KEY_BYTES + 1];
+    int skipped_count;
+    unsigned effective, cap;
+    int64_t free;
+};
+
+static bool skipped (const struct walk *w, const char *project)
+{
+    for (int i = 0; i < w->skipped_count; i++) {
+        if (strcmp (w->skipped[i], project) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* May this one be skipped: too large for the reduced pool, or its project at
+ * its cap, and then everything of that project behind it. */
+static bool skip (struct sim *s, struct walk *w, const struct waiter_record *r)
+{
+    const struct session_record *from = disk_session (&s->disk, r->session);
+
+    if (!from) {
+        sim_violate (s, "waiter %llu has no session", LLU (r->number));
+        return true;
+    }
+    if (skipped (w, from->project))
+        return true;
+    if (r->min <= w->effective && held_by (s, from->project) + r->min <= w->cap)
+        return false;
+    if (w->skipped_count < SIM_SHIMS)
+        copy_text (w->skipped[w->skipped_count++], MAX_KEY_BYTES + 1,
+                   from->project);
+    return true;
+}
+
+static bool waits_on (const struct sim *s, const struct waiter_record *r,
+                      const char *host)
+{
+    const struct session_record *from = disk_session (&s->disk, r->session);
+
+    return !from || strcmp (from->host, host) == 0;
+}
+
+/* L1, for first in, first out. */
+static void check_queue (struct sim *s, const struct pool_view *view,
+                         const char *host)
+{
+    struct walk w = {.effective = view->effective,
+                     .cap = s->settings.max_per_project,
+                     .free = (int64_t) view->effective - view->in_use};
+
+    for (size_t i = 0; i < s->disk.waiter_count; i++) {
+        const struct waiter_record *r = &s->disk.waiters[i];
+
+        if (!waits_on (s, r, host) || skip (s, &w, r))
+            continue;
+        if (r->min <= w.free)
+            sim_violate (s,
+                         "L1: %lld free, and request %llu of session %llu on "
+                         "%s waits for %u of %u",
+                         (long long) w.free, LLU (r->seq), LLU (r->session),
+                         host, r->min, r->count);
+        return;
+    }
+}
+
+static void inspect (struct sim *s, struct event *e);
+
+void invariants_round (struct sim *s)
+{
+    struct pool_view view;
+
+    if (!s->invariants.inspecting) {
+        s->invariants.inspecting = true;
+        sim_later (s, s->now + INSPECT_MS, ACTOR_WORLD, 0, 0, inspect, 0, 0,
+                   NULL);
+    }
+    if (s->disk.waiter_count == 0 || !s->broker.core)
+        return;
+    broker_view (s->broker.core, &view);
+    if (s->settings.policy == POLICY_FIFO &&
+        s->settings.grant_burst == MAX_SLOTS) {
+        for (int i = 0; i < s->host_count; i++)
+            check_queue (s, &view, s->hosts[i].name);
+    }
+}
+
+/* ---- what STATUS says ---- */
+
+bool invariants_ask (struct sim *s)
+{
+    return s->disk.waiter_count > 0 &&
+           s->invariants.rounds++ % REASONS_EVERY == 0;
+}
+
+/* What those before it want, who are not skipped, and what it lacks itself. */
+static void check_ahead (struct sim *s, const struct msg_status_ok *m,
+                         const struct row_waiter *w, int64_t before)
+{
+    int64_t free = (int64_t) m->effective - (int64_t) m->in_use;
+    int64_t wants = (int64_t) (w->min ? w->min : w->count);
+    int64_t ahead = before + wants - free;
+
+    if ((int64_t) w->slots_ahead != (ahead > 0 ? ahead : 0))
+        sim_violate (s,
+                     "%s waits for %lld with %lld free and %lld before it: "
+                     "%llu ahead",
+                     w->project, (long long) wants, (long long) free,
+                     (long long) before, LLU (w->slots_ahead));
+}
+
+static void check_row (struct sim *s, const struct row_waiter *w,
+                       unsigned position)
+{
+    if (!w->reason[0])
+        sim_violate (s, "a waiter of %s has no reason", w->project);
+    if (w->position != position)
+        sim_violate (s, "waiter %u of %s has position %llu", position, w->host,
+                     LLU (w->position));
+}
+
+static void check_rows (struct sim *s, const struct msg_status_ok *m,
+                        const char *host)
+{
+    unsigned position = 0;
+    bool skipping = false;
+    int64_t before = 0;
+
+    for (uint32_t i = 0; i < m->queue_count; i++) {
+        const struct row_waiter *w = &m->queue[i];
+
+        if (strcmp (w->host, host) != 0)
+            continue;
+        check_row (s, w, ++position);
+        skipping = skipping || strcmp (w->reason, "CAP") == 0 ||
+                   strcmp (w->reason, "HEALTH") == 0;
+        if (!skipping || strcmp (w->reason, "SLOTS") == 0)
+            check_ahead (s, m, w, skipping ? 0 : before);
+        before += (int64_t) w->count;
+    }
+}
+
+/* The page is as of the end of the round, and so is the store. */
+void invariants_status (struct sim *s, const struct msg_status_ok *m)
+{
+    if (m->queue_total != s->disk.waiter_count)
+        sim_violate (s, "STATUS shows %llu waiters of %zu",
+                     LLU (m->queue_total), s->disk.waiter_count);
+    if (m->in_use != s->disk.lease_count)
+        sim_violate (s, "STATUS shows %llu in use of %zu", LLU (m->in_use),
+                     s->disk.lease_count);
+    for (int i = 0; i < s->host_count; i++)
+        check_rows (s, m, s->hosts[i].name);
+}
+
+/* ---- each half second ---- */
+
+static struct idle *idle_of (struct sim *s, uint64_t token)
+{
+    struct idle *unused = NULL;
+
+    for (size_t i = 0; i < SIM_IDLE; i++) {
+        struct idle *n = &s->invariants.idle[i];
+
+        if (n->token == token)
+            return n;
+        if (!unused && (n->token == 0 || !disk_lease (&s->disk, n->token)))
+            unused = n;
+    }
+    if (unused)
+        *unused = (struct idle){.token = token};
+    return unused;
+}
+
+/* Nothing under it lives, and nobody's word is awaited. */
+static bool unused (const struct sim *s, const struct lease_record *r)
+{
+    struct who who = {r->supervisor.pid, r->supervisor.start};
+
+    for (int i = 0; i < SIM_TREES; i++) {
+        const struct sim_tree *t = &s->trees[i];
+
+        if (t->alive && r->token >= t->first && r->token < t->first + t->count)
+            return false;
+    }
+    for (int i = 0; i < SIM_KEEPERS; i++) {
+        const struct sim_keeper *k = &s->keepers[i];
+
+        if (k->alive && r->token >= k->first && r->token < k->first + k->count)
+            return false;
+    }
+    return r->run || !process_lives (s, who);
+}
+
+static void look_at (struct sim *s, const struct lease_record *r)
+{
+    struct idle *n = idle_of (s, r->token);
+
+    if (!n)
+        return;
+    n->looks = r->own && r->state == LEASE_LIMBO && unused (s, r) &&
+                       s->broker.alive && !s->broker.stopped
+                   ? n->looks + 1
+                   : 0;
+    if (n->looks > IDLE_LOOKS)
+        sim_violate (s, "L3: token %llu stays in LIMBO", LLU (r->token));
+}
+
+static void inspect (struct sim *s, struct event *e)
+{
+    for (size_t i = 0; i < s->disk.lease_count; i++)
+        look_at (s, &s->disk.leases[i]);
+    sim_later (s, e->at + INSPECT_MS, ACTOR_WORLD, 0, 0, inspect, 0, 0, NULL);
+}
+
+/* ---- in the end ---- */
+
+void invariants_agreement (struct sim *s)
+{
+    uint64_t tokens[MAX_HELD];
+
+    for (int i = 0; i < s->shim_count && s->broker.alive; i++) {
+        const struct sim_shim *sh = &s->shims[i];
+        size_t held = sh->alive ? shim_holds (sh->core, tokens, MAX_HELD) : 0;
+        uint64_t session = sh->alive ? shim_session (sh->core) : 0;
+        size_t stored = 0;
+
+        for (size_t n = 0; n < s->disk.lease_count; n++)
+            stored += session && s->disk.leases[n].session == session;
+        for (size_t n = 0; n < held; n++) {
+            if (!disk_lease (&s->disk, tokens[n]))
+                sim_violate (s, "I7: %s holds token %llu, closed",
+                             shim_label (s, i), LLU (tokens[n]));
+        }
+        if (held != stored)
+            sim_violate (s, "%s holds %zu slots, the broker says %zu",
+                         shim_label (s, i), held, stored);
+    }
+}
+
+void invariants_empty (struct sim *s)
+{
+    for (size_t i = 0; i < s->disk.lease_count; i++)
+        sim_violate (s, "liveness: token %llu of %s is left in state %d",
+                     LLU (s->disk.leases[i].token), s->disk.leases[i].project,
+                     s->disk.leases[i].state);
+    for (size_t i = 0; i < s->disk.waiter_count; i++)
+        sim_violate (s, "liveness: waiter %llu is left",
+                     LLU (s->disk.waiters[i].number));
+    for (int i = 0; i < s->shim_count; i++) {
+        if (s->shims[i].alive)
+            sim_violate (s, "liveness: shim %s does not end",
+                         shim_label (s, i));
+    }
+    for (size_t i = 0; i < s->disk.session_count; i++)
+        sim_violate (s, "liveness: session %llu is left",
+                     LLU (s->disk.sessions[i].id));
+    if (trees_count (s) > 0)
+        sim_violate (s, "liveness: %u slots' trees live", trees_count (s));
+}

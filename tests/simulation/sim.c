@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "simulation/sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "simulation/invariants.h"
+
+void sim_settings (struct settings *ret_settings, unsigned max_slots)
+{
+    settings_default (ret_settings, 8, UINT64_C (16) << 30);
+    ret_settings->max_slots = max_slots;
+    ret_settings->max_per_project = max_slots;
+    ret_settings->max_per_project_auto = false;
+    ret_settings->policy = POLICY_FIFO;
+    ret_settings->grant_burst = MAX_SLOTS;
+}
+
+struct sim *sim_create (const struct settings *settings, uint64_t seed)
+{
+    struct sim *s = sim_alloc (sizeof *s);
+
+    chance_init (&s->chance, seed);
+    s->events = events_create ();
+    s->settings = *settings;
+    s->next_pid = 1000;
+    s->local = (struct span){0, 0};
+    s->bus = (struct span){1, 1};
+    s->wire = (struct span){5, 5};
+    s->hash = UINT64_C (0xcbf29ce484222325);
+    copy_text (s->identity.host, sizeof s->identity.host, "own");
+    copy_text (s->identity.machine, sizeof s->identity.machine, "machine-own");
+    copy_text (s->identity.boot, sizeof s->identity.boot, "boot-own-1");
+    s->identity.secret = seed;
+    copy_text (s->disk.meta.broker, sizeof s->disk.meta.broker,
+               "0123456789abcdef0123456789abcdef");
+    s->disk.meta.token_mark = 1;
+    s->disk.meta.number_mark = 1;
+    s->broker.out = outbox_create ();
+    s->broker.timer = INT64_MAX;
+    s->loud = getenv ("SIM_TRACE") != NULL;
+    sim_host (s, "own", 0);
+    s->hosts[0].own = true;
+    return s;
+}
+
+void sim_destroy (struct sim *s)
+{
+    if (!s)
+        return;
+    broker_destroy (s->broker.core);
+    outbox_destroy (s->broker.out);
+    for (size_t i = 0; i < s->broker.inbox_count; i++)
+        free (s->broker.inbox[i]);
+    free (s->broker.inbox);
+    for (int i = 0; i < s->shim_count; i++) {
+        shim_destroy (s->shims[i].core);
+        actions_destroy (s->shims[i].out);
+    }
+    for (size_t i = 0; i < s->held_count; i++)
+        free (s->held[i].data);
+    free (s->held);
+    events_destroy (s->events);
+    disk_clear (&s->disk);
+    free (s->text);
+    free (s);
+}
+
+int sim_host (struct sim *s, const char *name, int64_t clock_offset)
+{
+    struct sim_host *h = &s->hosts[s->host_count];
+
+    copy_text (h->name, sizeof h->name, name);
+    h->offset = clock_offset;
+    return s->host_count++;
+}
+
+int64_t host_clock (const struct sim *s, int host)
+{
+    return s->now + s->hosts[host].offset;
+}
+
+/* ---- time ---- */
+
+static bool addressee (const struct sim *s, const struct event *e,
+                       bool *ret_stopped)
+{
+    const struct sim_shim *shim = &s->shims[e->index % SIM_SHIMS];
+    const struct sim_keeper *keeper = &s->keepers[e->index % SIM_KEEPERS];
+    const struct sim_client *client = &s->clients[e->index % SIM_CLIENTS];
+    const struct sim_tree *tree = &s->trees[e->index % SIM_TREES];
+
+    *ret_stopped = false;
+    switch (e->actor) {
+    case ACTOR_WORLD:
+        return true;
+    case ACTOR_BROKER:
+        *ret_stopped = s->broker.stopped;
+        return s->broker.alive && s->broker.life == e->life;
+    case ACTOR_SHIM:
+        *ret_stopped = shim->stopped;
+        return shim->alive && shim->life == e->life;
+    case ACTOR_CLIENT:
+        return client->alive && client->life == e->life;
+    case ACTOR_KEEPER:
+        *ret_stopped = keeper->stopped;
+        return keeper->alive && keeper->life == e->life;
+    case ACTOR_TREE:
+        return tree->alive && tree->life == e->life;
+    }
+    return false;
+}
+
+static void hold (struct sim *s, struct event e)
+{
+    if (s->held_count == s->held_most)
+        s->held = sim_grow (s->held, &s->held_most, sizeof *s->held);
+    s->held[s->held_count++] = e;
+}
+
+static void happen (struct sim *s, struct event *e)
+{
+    bool stopped;
+
+    if (!addressee (s, e, &stopped)) {
+        free (e->data);
+        return;
+    }
+    if (stopped) {
+        hold (s, *e);
+        return;
+    }
+    e->fire (s, e);
+    free (e->data);
+}
+
+void sim_release_held (struct sim *s, enum actor actor, size_t index,
+                       int64_t delay)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < s->held_count; i++) {
+        struct event e = s->held[i];
+
+        if (e.actor != actor || e.index != index) {
+            s->held[kept++] = e;
+            continue;
+        }
+        e.at = s->now + delay;
+        events_add (s->events, e);
+    }
+    s->held_count = kept;
+}
+
+void sim_advance (struct sim *s, int64_t ms)
+{
+    int64_t until = s->now + ms;
+    struct event e;
+
+    while (!s->violation[0] && events_take (s->events, until, &e)) {
+        s->now = e.at;
+        happen (s, &e);
+    }
+    if (!s->violation[0])
+        s->now = until;
+}
+
+void sim_later (struct sim *s, int64_t at, enum actor actor, size_t index,
+                unsigned life, event_fn *fire, uint64_t a, uint64_t b,
+                void *data)
+{
+    events_add (s->events, (struct event){.at = at < s->now ? s->now : at,
+                                          .actor = actor,
+                                          .index = index,
+                                          .life = life,
+                                          .fire = fire,
+                                          .a = a,
+                                          .b = b,
+                                          .data = data});
+}
+
+int64_t sim_delay (struct sim *s, struct span span)
+{
+    if (span.low == span.high)
+        return span.low;
+    return chance_in (&s->chance, span.low, span.high);
+}
+
+int64_t sim_arrival (struct sim *s, struct span span, int64_t *lane)
+{
+    int64_t at = s->now + sim_delay (s, span);
+
+    if (at < *lane)
+        at = *lane;
+    *lane = at;
+    return at;
+}
+
+/* ---- values ---- */
+
+struct who sim_process (struct sim *s)
+{
+    int32_t pid = s->next_pid++;
+
+    return (struct who){.pid = pid, .start = pid * INT64_C (10)};
+}
+
+struct letter *letter_of (enum verb verb, const void *fields)
+{
+    size_t size = message_size (verb);
+    struct letter *l = sim_alloc (offsetof (struct letter, fields) + size);
+
+    l->verb = verb;
+    memcpy (l->fields, fields, size);
+    return l;
+}
+
+const struct msg *letter_open (const struct letter *letter)
+{
+    static struct msg open;
+
+    open.verb = letter->verb;
+    memcpy ((char *) &open + offsetof (struct msg, hello), letter->fields,
+            message_size (letter->verb));
+    return &open;
+}
+
+uint64_t handle_of (size_t index, unsigned life)
+{
+    return (uint64_t) life << 16 | (index + 1);
+}
+
+size_t handle_index (uint64_t handle)
+{
+    return (handle & 0xffff) - 1;
+}
+
+unsigned handle_life (uint64_t handle)
+{
+    return (unsigned) (handle >> 16);
+}
+
+/* ---- the trace ---- */
+
+static void keep (struct sim *s, const char *line, size_t size)
+{
+    while (s->text_size + size + 2 > s->text_most)
+        s->text = sim_grow (s->text, &s->text_most, 1);
+    memcpy (s->text + s->text_size, line, size);
+    s->text_size += size;
+    s->text[s->text_size++] = '\n';
+    s->text[s->text_size] = '\0';
+}
+
+void sim_trace (struct sim *s, const char *who, const char *format, ...)
+{
+    char *line = s->lines[s->line_count++ % SIM_LINES];
+    size_t most = sizeof s->lines[0];
+    size_t size;
+    va_list args;
+
+    snprintf (line, most, "[%7lld] %-9s ", (long long) s->now, who);
+    size = strlen (line);
+    va_start (args, format);
+    vsnprintf (line + size, most - size, format, args);
+    va_end (args);
+    size = strlen (line);
+    for (size_t i = 0; i < size; i++)
+        s->hash = (s->hash ^ (unsigned char) line[i]) * UINT64_C (0x100000001b3);
+    if (s->keep_text)
+        keep (s, line, size);
+    if (s->loud)
+        fprintf (stderr, "%s\n", line);
+}
+
+void sim_violate (struct sim *s, const char *format, ...)
+{
+    va_list args;
+
+    if (s->violation[0])
+        return;
+    va_start (args, format);
+    vsnprintf (s->violation, sizeof s->violation, format, args);
+    va_end (args);
+    sim_trace (s, "judge", "violation %s", s->violation);
+}
+
+const char *shim_label (const struct sim *s, int shim)
+{
+    static char label[32];
+    const struct sim_shim *sh = &s->shims[shim];
+
+    if (s->hosts[sh->host].own)
+        snprintf (label, sizeof label, "%.20s", sh->project);
+    else
+        snprintf (label, sizeof label, "%.12s@%.12s", sh->project,
+                  s->hosts[sh->host].name);
+    return label;
+}
