@@ -90,6 +90,8 @@ static int take_lock (struct premises *p, const char *path, mode_t mode,
     int lock = lock_take (path, mode);
 
     if (lock >= 0)
+        fchmod (lock, mode); // whatever the umask is: clients have to ask it
+    if (lock >= 0)
         return keep_lock (p, lock);
     if (errno != EAGAIN)
         return fail (t, "%s: %s", path, strerror (errno));

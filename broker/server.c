@@ -31,7 +31,12 @@
 #include "watcher.h"
 #include "yaml_snapshot.h"
 
-enum { BATCH = 1024, TEND_MS = 1000 };
+enum {
+    BATCH = 1024,
+    TEND_MS = 1000,
+    DENIAL_MS = 1000,
+    DENIALS_LOGGED = 10 // in that time
+};
 
 struct server {
     struct options *options; // borrowed
@@ -52,6 +57,8 @@ struct server {
     bool stale, snapshot_failed;       // the snapshot file
     struct snapshot_project *projects; // for it; kept for its memory
     int64_t now, sample_due, tend_due;
+    int64_t denied_at; // when the refusals below began
+    unsigned denied;
 };
 
 /* ---- opening ---- */
@@ -369,13 +376,24 @@ static bool is_ours_to_hear (enum verb verb)
     return fields && fields->from == FROM_CLIENT;
 }
 
+/* Audited, but nobody fills the log with what it is refused. */
+static bool may_log_denial (struct server *s)
+{
+    if (s->now - s->denied_at >= DENIAL_MS) {
+        s->denied_at = s->now;
+        s->denied = 0;
+    }
+    return s->denied++ < DENIALS_LOGGED;
+}
+
 static void deny (struct server *s, const struct peer *peer,
                   const struct msg *msg, const char *why)
 {
-    log_line (LOG_WARNING,
-              "refused  verb=%s uid=%" PRIu32 " pid=%" PRId32
-              " error=NOT_ALLOWED why=\"%s\"",
-              verb_name (msg->verb), peer->uid, peer->pid, why);
+    if (may_log_denial (s))
+        log_line (LOG_WARNING,
+                  "refused  verb=%s uid=%" PRId32 " pid=%" PRId32
+                  " error=NOT_ALLOWED why=\"%s\"",
+                  verb_name (msg->verb), (int32_t) peer->uid, peer->pid, why);
     refuse (s, peer, msg->verb, ERR_NOT_ALLOWED, why);
 }
 
@@ -613,6 +631,17 @@ static void say_ready (const struct server *s)
     notify ("READY=1");
 }
 
+static void say_stopped (const struct server *s)
+{
+    const struct front_counts *c = front_counts (s->front);
+
+    log_line (LOG_INFO,
+              "stop     leases=\"kept for the next start\" received=%" PRIu64
+              " dropped=%" PRIu64 " refused=%" PRIu64 " unroutable=%" PRIu64
+              " congested=%" PRIu64,
+              c->received, c->dropped, c->refused, c->unroutable, c->congested);
+}
+
 enum exit_code server_run (struct server *s)
 {
     enum exit_code code = carry_out (s); // what the start itself decided
@@ -628,6 +657,6 @@ enum exit_code server_run (struct server *s)
     }
     notify ("STOPPING=1");
     if (code == EXIT_DONE)
-        log_line (LOG_INFO, "stop     leases=\"kept for the next start\"");
+        say_stopped (s);
     return code;
 }

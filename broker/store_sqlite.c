@@ -52,6 +52,7 @@ struct store {
     struct meta_row meta;
     struct marker marker;
     struct ballast *ballast;
+    bool broken;   // a write failed: the files are left as they are
     bool flushing; // PRAGMA synchronous is FULL
     int wal_pages;
     char failure[512];
@@ -714,8 +715,12 @@ void store_close (struct store *s)
 
     if (!s)
         return;
-    // before the WAL goes: closed by the marker's word, then truly
-    write_marker (s, false);
+    // before the WAL goes: closed by the marker's word, then truly. After a
+    // failed write neither: what the kernel has cached is not what the disk has
+    if (s->broken)
+        sqlite3_db_config (s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    else
+        write_marker (s, false);
     close_file (s);
     ballast_destroy (s->ballast);
     free (s);
@@ -730,12 +735,6 @@ const struct meta_record *store_meta (const struct store *s)
 bool store_learning (const struct store *s)
 {
     return s->meta.learning;
-}
-
-enum store_error store_learned (struct store *s)
-{
-    s->meta.learning = false;
-    return write_meta (s) ? STORE_IO : STORE_OK;
 }
 
 const char *store_notice (const struct store *s)
@@ -891,23 +890,38 @@ static int checkpoint (struct store *s)
     return 0;
 }
 
-enum store_error store_commit (struct store *s, const struct outbox *o)
+static int commit (struct store *s, const struct outbox *o)
 {
     const struct meta_record *meta = meta_of (o);
     bool space;
 
-    if (outbox_changed (o) == 0)
-        return STORE_OK;
     if (set_synchronous (s, meta || outbox_flush (o)))
-        return STORE_IO;
+        return -1;
     if (try_batch (s, o, &space) &&
         !(space && ballast_drop (s->ballast) && !try_batch (s, o, &space)))
-        return STORE_IO;
+        return -1;
     if (meta)
         s->meta.meta = *meta;
     if (!marker_covers (&s->marker, &s->meta.meta) && write_marker (s, true))
-        return STORE_IO;
-    return checkpoint (s) ? STORE_IO : STORE_OK;
+        return -1;
+    return checkpoint (s);
+}
+
+static enum store_error verdict (struct store *s, int rc)
+{
+    s->broken |= rc != 0;
+    return rc ? STORE_IO : STORE_OK;
+}
+
+enum store_error store_commit (struct store *s, const struct outbox *o)
+{
+    return outbox_changed (o) == 0 ? STORE_OK : verdict (s, commit (s, o));
+}
+
+enum store_error store_learned (struct store *s)
+{
+    s->meta.learning = false;
+    return verdict (s, write_meta (s));
 }
 
 void store_tend (struct store *s)

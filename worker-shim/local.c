@@ -30,8 +30,8 @@ struct peer {
     struct who who;
     struct packet *first, **last; // not yet written
     unsigned queued;
-    bool ending;                  // close when written
-    bool dead;                    // freed at the end of its handler
+    bool ending; // close when written
+    bool dead;   // freed at the end of its handler
 };
 
 struct local {

@@ -9,9 +9,9 @@
 #include "commands/say.h"
 
 static const struct command *const commands[] = {
-    &command_request, &command_release,  &command_run,     &command_progress,
-    &command_cancel,  &command_status,   &command_kill,    &command_set_max,
-    &command_health,  &command_advise,   &command_shim};
+    &command_request, &command_release, &command_run,  &command_progress,
+    &command_cancel,  &command_status,  &command_kill, &command_set_max,
+    &command_health,  &command_advise,  &command_shim};
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -26,8 +26,7 @@ const struct command *command_find (const char *name)
 void command_help (const struct command *command)
 {
     printf ("usage: slotbus %s %s\n\n%s.\n\n%s\nExamples:\n%s", command->name,
-            command->usage, command->summary, command->help,
-            command->examples);
+            command->usage, command->summary, command->help, command->examples);
 }
 
 static void help (FILE *out)

@@ -176,8 +176,8 @@ static void look_at_lock (struct service *s)
     if (!s->options->settings.own_host || now < s->lock_at)
         return;
     s->lock_at = now + s->lock_every;
-    shim_on_broker_absent (s->shim, lock_query (s->lock_path) == LOCK_FREE,
-                           now, s->actions);
+    shim_on_broker_absent (s->shim, lock_query (s->lock_path) == LOCK_FREE, now,
+                           s->actions);
 }
 
 /* One pass over /proc for each is a few ms; repeated until proven. */
@@ -231,17 +231,21 @@ static void log_action (const struct action *a)
     log_line (LOG_INFO, "%s", log_escape (a->text, clean, sizeof clean));
 }
 
-static void say_ready (struct service *s)
+static void tell_starter (const struct service *s, char what)
 {
-    int fd = s->options->ready_fd;
+    // who started this may have gone: SIGPIPE is ignored
+    if (s->options->ready_fd >= 0)
+        (void) !write (s->options->ready_fd, &what, 1);
+}
 
+static void say_ready (const struct service *s)
+{
+    tell_starter (s, 'r');
+    if (s->options->ready_fd >= 0)
+        close (s->options->ready_fd);
     log_line (LOG_INFO, "ready project=%s broker=%s pid=%ld",
               s->options->settings.project, s->options->broker.bus,
               (long) getpid ());
-    if (fd >= 0) {
-        (void) !write (fd, "r", 1);
-        close (fd);
-    }
 }
 
 /* SPAWN is answered here: the core cannot know whether it could be forked. */
@@ -316,8 +320,10 @@ static int64_t timeout_of (struct service *s)
 
 static void turn (struct service *s)
 {
-    int64_t timeout = timeout_of (s);
+    int64_t timeout;
 
+    s->now = 0; // carrying out took its time
+    timeout = timeout_of (s);
     s->now = 0;
     if (reactor_turn (s->reactor, timeout)) {
         log_line (LOG_ERROR, "poll error=\"%s\"", strerror (errno));
@@ -360,6 +366,7 @@ static int open_all (struct service *s)
     s->keepers = listen_in (s, "keepers", on_keeper, on_keeper_gone);
     if (!s->commands || !s->keepers)
         return -1;
+    tell_starter (s, 'l');
     s->uplink = uplink_create (s->reactor, &o->broker, on_uplink, s);
     uplink_wait (s->uplink, CONNECT_MS);
     return 0;

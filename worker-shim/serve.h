@@ -17,7 +17,8 @@ struct serve_options {
     struct endpoints broker;
     const char *folder; // RUNTIME/projects/P, whose lock the caller holds
     struct who watch;   // supervisor; pid 0 = none
-    int ready_fd;       // gets one byte when the session lives; -1 = none
+    int ready_fd;       // gets 'l' when it listens, 'r' when the session
+                        // lives, then it is closed; -1 = none
     // fork the shim of another project, detached. 0/-1 and errno
     int (*spawn) (const char *project, struct who watch);
 };

@@ -13,9 +13,9 @@ enum { MAX_ANCESTORS = 128 };
 
 /* tmux calls its server "tmux: server", Debian's cron its children CRON. */
 static const char *const logins[] = {
-    "sshd",   "sshd-session", "login",  "tmux",    "screen", "SCREEN", "cron",
-    "CRON",   "crond",        "script", "systemd", NULL};
-static const char *const carriers[] = {"env",    "timeout", "nice", "nohup",
+    "sshd", "sshd-session", "login", "tmux",   "screen",  "SCREEN",
+    "cron", "CRON",         "crond", "script", "systemd", NULL};
+static const char *const carriers[] = {"env",    "timeout", "nice",  "nohup",
                                        "setsid", "time",    "xargs", "find",
                                        "sudo",   "su",      "flock", NULL};
 static const char *const shells[] = {"sh",   "bash", "dash", "zsh", "ksh",
@@ -188,8 +188,8 @@ int supervisor_find (pid_t watch, struct supervisor *ret_supervisor,
     if (watch > 0) {
         if (describe (watch, ret_supervisor) == 0)
             return 0;
-        snprintf (ret_error, error_size, "--watch %ld: there is no such process",
-                  (long) watch);
+        snprintf (ret_error, error_size,
+                  "--watch %ld: there is no such process", (long) watch);
         return -1;
     }
     for (int i = 0; i < 2; i++) {

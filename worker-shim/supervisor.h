@@ -20,11 +20,11 @@
 
 struct ancestor {
     pid_t pid, parent;
-    char name[64];          // comm
-    char line[1024];        // NUL-separated arguments, cut
+    char name[64];   // comm
+    char line[1024]; // NUL-separated arguments, cut
     size_t line_size;
-    uint64_t image;         // the same after fork, another after exec; 0:
-                            // not known
+    uint64_t image; // the same after fork, another after exec; 0:
+                    // not known
 };
 
 /* Fills *ret for `pid`; 0, or -1 if there is no such process. */
@@ -36,8 +36,8 @@ pid_t supervisor_above (pid_t from, ancestor_fn *look, void *arg);
 
 struct supervisor {
     pid_t pid;
-    int64_t start;          // clock ticks
-    char name[64];          // comm, as it is
+    int64_t start; // clock ticks
+    char name[64]; // comm, as it is
 };
 
 /* The whole rule. `watch`: pid given by --watch, 0 = none. 0; or -1 and a

@@ -40,8 +40,7 @@ static struct watch **find (struct watches *w, struct who who)
 {
     struct watch **at = &w->first;
 
-    while (*at &&
-           ((*at)->who.pid != who.pid || (*at)->who.start != who.start))
+    while (*at && ((*at)->who.pid != who.pid || (*at)->who.start != who.start))
         at = &(*at)->next;
     return at;
 }

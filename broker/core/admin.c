@@ -19,8 +19,8 @@ static enum err no_such_project (const struct broker *b, struct call *c,
 
     c->key = "project";
     if (near)
-        snprintf (c->detail, sizeof c->detail, "no project %s: is it %s?",
-                  name, near);
+        snprintf (c->detail, sizeof c->detail, "no project %s: is it %s?", name,
+                  near);
     else
         snprintf (c->detail, sizeof c->detail, "no project %s", name);
     return ERR_NOT_FOUND;
@@ -93,8 +93,8 @@ static bool is_meant (const struct broker *b, const struct msg_kill *in,
         return true;
     /* Killing one slot of a tree kills the tree. */
     named = leases_find (&b->leases, in->token);
-    return named && named->r.cookie && named->r.cookie == l->r.cookie
-           && named->r.session == l->r.session;
+    return named && named->r.cookie && named->r.cookie == l->r.cookie &&
+           named->r.session == l->r.session;
 }
 
 static bool is_whole_project (const struct msg_kill *in)
@@ -151,8 +151,8 @@ static enum err check_kill (const struct broker *b, struct call *c)
         return bad_arg (c, "id");
     if (!projects_find (&b->projects, in->project))
         return no_such_project (b, c, in->project);
-    if (c->peer->role < ROLE_OPERATOR
-        && is_anothers (b, in->project, c->peer->uid))
+    if (c->peer->role < ROLE_OPERATOR &&
+        is_anothers (b, in->project, c->peer->uid))
         return ERR_NOT_ALLOWED;
     if (c->peer->role == ROLE_OPERATOR && !in->reason[0])
         return bad_arg (c, "reason");
@@ -249,8 +249,8 @@ static void carry_out (struct broker *b, struct call *c, struct kill *kill)
     kill->uid = c->peer->uid;
     kill->digest = digest_of (in);
     kill->supervisor = in->supervisor;
-    kill->deadline = c->now + t->notice + grace_of (b, in) + t->kill_confirm
-                     + 2 * t->beat;
+    kill->deadline =
+        c->now + t->notice + grace_of (b, in) + t->kill_confirm + 2 * t->beat;
     count_limbo (b, in, kill);
     for (size_t i = 0; i < b->sessions.count; i++)
         end_session_leases (b, c, b->sessions.at[i], kill);
@@ -300,8 +300,7 @@ enum err on_kill (struct broker *b, struct call *c)
     struct kill *kill = in->id ? kills_find (&b->kills, in->id) : NULL;
     enum err e;
 
-    if (kill
-        && (kill->uid != c->peer->uid || kill->digest != digest_of (in)))
+    if (kill && (kill->uid != c->peer->uid || kill->digest != digest_of (in)))
         return ERR_CONFLICT;
     if (kill && !in->dry_run)
         return report (b, c, kill);

@@ -9,7 +9,7 @@
 struct complaint {
     enum verb re;
     uint64_t session, seq;
-    const char *key, *detail;   // NULL: nothing
+    const char *key, *detail; // NULL: nothing
 };
 
 void answer_error (struct outbox *out, const struct path *to, enum err e,

@@ -30,13 +30,13 @@ static void take_acks (struct session *s, const struct msg_beat *in)
 }
 
 /* Not named: a free slot, once that was said twice. One that is KILLING
- * waits for REAPED if there was a tree; if there was none, the holder may
- * never have had it. */
+ * waits for REAPED if there was a tree. Of one that was never acknowledged
+ * this says nothing: its GRANT may be on its way still. */
 static void miss (struct broker *b, struct lease *l, struct call *c)
 {
-    bool free = l->r.state == LEASE_ACTIVE ? l->r.acked : !l->r.tree;
+    bool free = l->r.state == LEASE_ACTIVE || !l->r.tree;
 
-    if (free && ++l->unnamed >= UNNAMED_BEATS)
+    if (free && l->r.acked && ++l->unnamed >= UNNAMED_BEATS)
         ledger_release (b, l, "unnamed", c->out);
 }
 
@@ -45,8 +45,7 @@ static void compare (struct broker *b, struct call *c)
     const struct msg_beat *in = &c->in->beat;
     struct lease **leases;
 
-    for (size_t i = leases_of (&b->leases, c->from->r.id, &leases);
-         i-- > 0;) {
+    for (size_t i = leases_of (&b->leases, c->from->r.id, &leases); i-- > 0;) {
         struct lease *l = leases[i];
         bool named = u64s_has (&in->holds, l->r.token);
 
@@ -59,8 +58,7 @@ static void compare (struct broker *b, struct call *c)
     }
 }
 
-static void alarm_above_mark (struct broker *b, struct call *c,
-                              uint64_t token)
+static void alarm_above_mark (struct broker *b, struct call *c, uint64_t token)
 {
     struct session *s = c->from;
 
@@ -107,8 +105,8 @@ static void list_news (const struct broker *b, const struct session *s,
 
         if (r->state == LEASE_KILLING)
             u64s_add (&ok->stops, r->token);
-        if (r->state != LEASE_ACTIVE || r->acked || r->first == last
-            || ok->grants_count == most)
+        if (r->state != LEASE_ACTIVE || r->acked || r->first == last ||
+            ok->grants_count == most)
             continue;
         last = r->first;
         ok->grants[ok->grants_count++] =

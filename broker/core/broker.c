@@ -64,27 +64,8 @@ void broker_destroy (struct broker *b)
     kills_clear (&b->kills);
     snapshots_clear (&b->snapshots);
     free (b->asked);
+    free (b->strays);
     free (b);
-}
-
-static void log_policy (const struct broker *b, struct outbox *out)
-{
-    const char *wanted = policy_name (b->settings.policy);
-
-    if (strcmp (wanted, b->policy->name) != 0)
-        outbox_journal (out, JOURNAL_WARNING, "policy   wanted=%s used=%s",
-                        wanted, b->policy->name);
-}
-
-/* A command that the file has overruled is not to come back with the file's
- * old value. */
-static void forget_overruled_max (struct broker *b, struct outbox *out)
-{
-    if (b->meta.max_slots == 0
-        || b->meta.config_max_slots == b->config_max_slots)
-        return;
-    b->meta.max_slots = 0;
-    ledger_meta (b, out);
 }
 
 void broker_reload (struct broker *b, const struct settings *settings,
@@ -92,126 +73,10 @@ void broker_reload (struct broker *b, const struct settings *settings,
 {
     (void) now;
     take_settings (b, settings);
-    forget_overruled_max (b, out);
-    log_policy (b, out);
+    ledger_settle_max (b, out);
+    state_log_policy (b, out);
     outbox_journal (out, JOURNAL_INFO, "reload   max_slots=%u",
                     b->settings.max_slots);
-}
-
-/* ---- what the store had ---- */
-
-void broker_restore_session (struct broker *b, const struct session_record *r)
-{
-    if (r->id && !sessions_find (&b->sessions, r->id))
-        ledger_begin (b, r, b->turned, NULL);
-}
-
-void broker_restore_lease (struct broker *b, const struct lease_record *r)
-{
-    if (r->token && !leases_find (&b->leases, r->token))
-        ledger_add_lease (b, r, NULL);
-}
-
-void broker_restore_waiter (struct broker *b, const struct waiter_record *r)
-{
-    struct session *s = sessions_find (&b->sessions, r->session);
-
-    if (!s || !r->number || table_find (&b->waiters, r->number)
-        || session_number (s, r->seq) || s->open_count == SEQ_WINDOW)
-        return;
-    ledger_wait (b, s, r)->stored = true;
-}
-
-void broker_restore_damaged (struct broker *b, uint64_t token)
-{
-    struct lease_record r = {
-        .token = token,
-        .state = LEASE_LIMBO,
-        .since = b->turned,
-        .granted = b->turned,
-        .first = token,
-        .count = 1,
-        .asked = 1,
-    };
-    struct lease *l;
-
-    if (token == 0 || leases_find (&b->leases, token))
-        return;
-    copy_text (r.project, sizeof r.project, "damaged");
-    copy_text (r.host, sizeof r.host, b->self.host);
-    l = ledger_add_lease (b, &r, NULL);
-    l->damaged = true;
-    l->until = INT64_MAX; // an administrator's word
-}
-
-static void lose_old_boots (struct broker *b, int64_t now, struct outbox *out)
-{
-    for (size_t i = b->sessions.count; i-- > 0;) {
-        struct session *s = b->sessions.at[i];
-
-        if (s->r.own && strcmp (s->r.boot, b->self.boot) != 0)
-            ledger_lose (b, s, "rebooted", now, out);
-    }
-    for (size_t i = leases_count (&b->leases); i-- > 0;) {
-        struct lease *l = leases_at (&b->leases, i);
-
-        if (l->r.own && strcmp (l->r.boot, b->self.boot) != 0)
-            ledger_release (b, l, "rebooted", out);
-    }
-}
-
-/* Times of another boot, or of a clock that began anew, mean nothing. */
-static int64_t past (int64_t then, int64_t now)
-{
-    return then > now ? now : then;
-}
-
-/* A full T for everybody who was alive (R5); what has no holder waits as if
- * he had been lost just now. */
-static void resume_lease (struct broker *b, struct lease *l, int64_t now,
-                          struct outbox *out)
-{
-    const struct timing *t = &b->settings.timing;
-    bool held = sessions_find (&b->sessions, l->r.session) != NULL;
-    int64_t until = l->r.own ? INT64_MAX : now + t->ttl + t->lock_delay;
-
-    l->r.since = past (l->r.since, now);
-    l->r.granted = past (l->r.granted, now);
-    l->unnamed = 0;
-    if (l->damaged)
-        return;
-    if (l->r.state != LEASE_LIMBO && !held)
-        ledger_orphan (b, l, until, now, now, out);
-    l->until = until;
-    l->beaten = now;
-}
-
-void broker_start (struct broker *b, int64_t now, struct outbox *out)
-{
-    b->turned = now;
-    lose_old_boots (b, now, out);
-    for (size_t i = 0; i < b->sessions.count; i++) {
-        struct session *s = b->sessions.at[i];
-
-        s->seen = s->beaten = now;
-        s->deadline = now + b->settings.timing.ttl;
-    }
-    for (size_t i = 0; i < leases_count (&b->leases); i++)
-        resume_lease (b, leases_at (&b->leases, i), now, out);
-    for (size_t i = 0; i < b->waiters.count; i++) {
-        struct waiter *w = b->waiters.at[i];
-
-        w->r.since = past (w->r.since, now);
-    }
-    forget_overruled_max (b, out);
-    ledger_watch (b);
-    outbox_journal (out, b->learning ? JOURNAL_WARNING : JOURNAL_INFO,
-                    "start    epoch=%" PRIu64
-                    " sessions=%zu leases=%zu waiting=%zu learning=%s",
-                    b->meta.epoch, b->sessions.count,
-                    leases_count (&b->leases), b->waiters.count,
-                    b->learning ? "true" : "false");
-    log_policy (b, out);
 }
 
 /* ---- time ---- */
@@ -224,12 +89,14 @@ static void shift_deadlines (struct broker *b, int64_t by)
 
         s->deadline += by;
         s->seen += by;
+        s->beaten += by;
         s->conflict_until += s->conflict_until ? by : 0;
     }
     for (size_t i = 0; i < leases_count (&b->leases); i++) {
         struct lease *l = leases_at (&b->leases, i);
 
-        if (l->r.state == LEASE_LIMBO && l->until != INT64_MAX)
+        l->beaten += by;
+        if (l->until != INT64_MAX)
             l->until += by;
     }
     for (unsigned i = 0; i < KEPT_KILLS; i++)
@@ -237,8 +104,7 @@ static void shift_deadlines (struct broker *b, int64_t by)
     b->learning_until += by;
 }
 
-static void expire_sessions (struct broker *b, int64_t now,
-                             struct outbox *out)
+static void expire_sessions (struct broker *b, int64_t now, struct outbox *out)
 {
     for (size_t i = b->sessions.count; i-- > 0;) {
         struct session *s = b->sessions.at[i];
@@ -297,8 +163,7 @@ void broker_turn (struct broker *b, bool drained, int64_t now,
         b->turned = now;
     if (gap > stall) {
         shift_deadlines (b, gap + 2 * stall);
-        outbox_journal (out, JOURNAL_WARNING, "stall    gap_ms=%" PRId64,
-                        gap);
+        outbox_journal (out, JOURNAL_WARNING, "stall    gap_ms=%" PRId64, gap);
         return;
     }
     if (!drained)
@@ -384,18 +249,16 @@ static void log_level (const struct pool *pool, struct outbox *out)
 {
     enum level level = health_level (&pool->health);
 
-    outbox_journal (out,
-                    level == LEVEL_HEALTHY ? JOURNAL_INFO : JOURNAL_WARNING,
-                    "health   host=\"%s\" level=%s", pool->host,
-                    level_name (level));
+    outbox_journal (
+        out, level == LEVEL_HEALTHY ? JOURNAL_INFO : JOURNAL_WARNING,
+        "health   host=\"%s\" level=%s", pool->host, level_name (level));
 }
 
 void broker_observe_sample (struct broker *b, const char *host,
                             const struct sample *sample, int64_t wall,
                             int64_t now, struct outbox *out)
 {
-    struct pool *pool =
-        host[0] ? pools_find (&b->pools, host) : b->pools.at[0];
+    struct pool *pool = host[0] ? pools_find (&b->pools, host) : b->pools.at[0];
     const struct timing *t = &b->settings.timing;
     enum level before;
     bool changed;

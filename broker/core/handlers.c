@@ -14,7 +14,7 @@ static const struct verb_rule {
     enum err (*handle) (struct broker *b, struct call *c);
     enum role least;
     size_t session;
-    bool anonymous;     // may leave its session out
+    bool anonymous; // may leave its session out
 } rules[VERB_COUNT] = {
     [VERB_HELLO] = {on_hello, ROLE_PROJECT, 0, false},
     [VERB_BEAT] = {on_beat, ROLE_PROJECT, SESSION (beat), false},
@@ -34,8 +34,8 @@ void handlers_heard (struct session *s, const struct call *c)
 {
     const struct path *path = &c->peer->path;
 
-    if (path->size != s->path.size || path->req != s->path.req
-        || memcmp (path->id, s->path.id, path->size) != 0) {
+    if (path->size != s->path.size || path->req != s->path.req ||
+        memcmp (path->id, s->path.id, path->size) != 0) {
         s->path = *path;
         s->repeat = true;
     }
@@ -122,8 +122,7 @@ void handlers_step (struct broker *b, struct call *c)
     static const struct verb_rule none;
     const struct verb_rule *rule =
         c->in->verb < VERB_COUNT ? &rules[c->in->verb] : &none;
-    uint64_t session =
-        rule->session ? session_named (c->in, rule->session) : 0;
+    uint64_t session = rule->session ? session_named (c->in, rule->session) : 0;
     enum err e = step (b, c, rule);
 
     if (e)

@@ -17,9 +17,9 @@ struct call {
     uint64_t random;
     int64_t now;
     struct outbox *out;
-    struct session *from;   // NULL: the message names none
-    const char *key;        // ERROR: which key is wrong, NULL
-    char detail[257];       // ERROR: the figure behind it, ""
+    struct session *from; // NULL: the message names none
+    const char *key;      // ERROR: which key is wrong, NULL
+    char detail[257];     // ERROR: the figure behind it, ""
 };
 
 void handlers_step (struct broker *b, struct call *c);

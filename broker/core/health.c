@@ -114,11 +114,10 @@ static void judge_critical_memory (struct health *h, const struct limits *l,
         return;
     }
     if (!isnan (l->critical_memory_percent))
-        used = side_of (h->sample.memory_percent, l->critical_memory_percent,
-                        5.0);
+        used =
+            side_of (h->sample.memory_percent, l->critical_memory_percent, 5.0);
     if (!isnan (l->critical_memory_psi))
-        pressure =
-            side_of (h->sample.memory_full, l->critical_memory_psi, 5.0);
+        pressure = side_of (h->sample.memory_full, l->critical_memory_psi, 5.0);
     /* Pressure alone can raise the alarm; it cannot end one while nobody
      * knows how much memory is used. */
     if (h->stale[METRIC_MEMORY] && pressure != SIDE_ABOVE)
@@ -155,14 +154,13 @@ static void judge_all (struct health *h, const struct limits *l, int64_t dwell,
     for (enum metric m = METRIC_DISK; m <= METRIC_INODES; m++) {
         judge_limit (&h->degraded[m], value_of (s, m), l->disk_percent, 5.0,
                      twice, dwell, now);
-        judge_limit (&h->critical[m], value_of (s, m),
-                     l->critical_disk_percent, 5.0, twice, dwell, now);
+        judge_limit (&h->critical[m], value_of (s, m), l->critical_disk_percent,
+                     5.0, twice, dwell, now);
     }
 }
 
-bool health_update (struct health *h, const struct sample *sample,
-                    int64_t wall, const struct limits *limits, int64_t dwell,
-                    int64_t now)
+bool health_update (struct health *h, const struct sample *sample, int64_t wall,
+                    const struct limits *limits, int64_t dwell, int64_t now)
 {
     enum level before[METRIC_COUNT];
     bool changed = !h->sampled;

@@ -20,31 +20,36 @@
 #include "core/settings.h"
 
 enum level { LEVEL_HEALTHY, LEVEL_DEGRADED, LEVEL_CRITICAL };
-enum metric { METRIC_CPU, METRIC_MEMORY, METRIC_LOAD, METRIC_DISK,
-              METRIC_INODES, METRIC_COUNT };
+enum metric {
+    METRIC_CPU,
+    METRIC_MEMORY,
+    METRIC_LOAD,
+    METRIC_DISK,
+    METRIC_INODES,
+    METRIC_COUNT
+};
 
 /* One switch of one metric. */
 struct threshold {
     bool on;
-    unsigned above;         // samples in a row above the limit
-    int64_t above_since;    // of the first of them
-    bool below;             // a margin below,
-    int64_t below_since;    // since
+    unsigned above;      // samples in a row above the limit
+    int64_t above_since; // of the first of them
+    bool below;          // a margin below,
+    int64_t below_since; // since
 };
 
 struct health {
-    struct sample sample;   // the newest
-    int64_t wall;           // ms since 1970, of the newest
-    bool sampled;           // there is one
+    struct sample sample; // the newest
+    int64_t wall;         // ms since 1970, of the newest
+    bool sampled;         // there is one
     bool stale[METRIC_COUNT];
     struct threshold degraded[METRIC_COUNT], critical[METRIC_COUNT];
 };
 
 void health_init (struct health *ret_health);
 /* Returns whether the level of any metric changed. */
-bool health_update (struct health *h, const struct sample *sample,
-                    int64_t wall, const struct limits *limits, int64_t dwell,
-                    int64_t now);
+bool health_update (struct health *h, const struct sample *sample, int64_t wall,
+                    const struct limits *limits, int64_t dwell, int64_t now);
 enum level health_metric (const struct health *h, enum metric m);
 enum level health_level (const struct health *h);
 /* "healthy", "degraded", "critical". */

@@ -125,8 +125,8 @@ static enum err check_uid (const struct broker *b, struct call *c)
 static bool is_other_boot (const struct session_record *a,
                            const struct session_record *b)
 {
-    return a->uid == b->uid && strcmp (a->machine, b->machine) == 0
-           && strcmp (a->boot, b->boot) != 0;
+    return a->uid == b->uid && strcmp (a->machine, b->machine) == 0 &&
+           strcmp (a->boot, b->boot) != 0;
 }
 
 static void alarm_conflict (struct broker *b, struct call *c,
@@ -163,14 +163,14 @@ static enum err check_boots (struct broker *b, struct call *c,
 static enum err check_host (const struct broker *b, struct call *c,
                             const struct session_record *r)
 {
-    bool taken = strcmp (r->host, b->self.host) == 0
-                 && strcmp (r->machine, b->self.machine) != 0;
+    bool taken = strcmp (r->host, b->self.host) == 0 &&
+                 strcmp (r->machine, b->self.machine) != 0;
 
     for (size_t i = 0; i < b->sessions.count && !taken; i++) {
         const struct session *s = b->sessions.at[i];
 
-        taken = strcmp (s->r.host, r->host) == 0
-                && strcmp (s->r.machine, r->machine) != 0;
+        taken = strcmp (s->r.host, r->host) == 0 &&
+                strcmp (s->r.machine, r->machine) != 0;
     }
     if (!taken)
         return ERR_NONE;
@@ -236,8 +236,7 @@ static enum err check_holds (const struct broker *b, struct call *c)
         if (in->holds.at[i] < b->next_token)
             continue;
         outbox_journal (c->out, JOURNAL_ALARM,
-                        "above_mark project=%s token=%" PRIu64
-                        " next=%" PRIu64,
+                        "above_mark project=%s token=%" PRIu64 " next=%" PRIu64,
                         in->project, in->holds.at[i], b->next_token);
         c->key = "holds";
         return ERR_NOT_FOUND;
@@ -265,9 +264,9 @@ static void release_old_boots (struct broker *b, struct call *c,
     for (size_t i = leases_count (&b->leases); i-- > 0;) {
         struct lease *l = leases_at (&b->leases, i);
 
-        if (l->r.state == LEASE_LIMBO && !l->r.own && !l->damaged
-            && l->r.uid == r->uid && strcmp (l->r.machine, r->machine) == 0
-            && strcmp (l->r.boot, r->boot) != 0 && l->beaten <= silent_since)
+        if (l->r.state == LEASE_LIMBO && !l->r.own && !l->damaged &&
+            l->r.uid == r->uid && strcmp (l->r.machine, r->machine) == 0 &&
+            strcmp (l->r.boot, r->boot) != 0 && l->beaten <= silent_since)
             ledger_release (b, l, "rebooted", c->out);
     }
 }
@@ -326,9 +325,9 @@ static enum err again (struct broker *b, struct call *c, struct session *s)
 {
     const struct session_record r = record_of (b, c);
 
-    if (strcmp (s->r.project, r.project) != 0
-        || strcmp (s->r.machine, r.machine) != 0
-        || strcmp (s->r.boot, r.boot) != 0)
+    if (strcmp (s->r.project, r.project) != 0 ||
+        strcmp (s->r.machine, r.machine) != 0 ||
+        strcmp (s->r.boot, r.boot) != 0)
         return ERR_CONFLICT;
     handlers_heard (s, c);
     return welcome (b, c, s);
@@ -346,9 +345,9 @@ enum err on_hello (struct broker *b, struct call *c)
     if (s)
         return again (b, c, s);
     r = record_of (b, c);
-    if ((e = check_boots (b, c, &r)) || (e = check_host (b, c, &r))
-        || (e = check_older (b, c, &r)) || (e = check_room (b, c, &r))
-        || (e = check_holds (b, c)))
+    if ((e = check_boots (b, c, &r)) || (e = check_host (b, c, &r)) ||
+        (e = check_older (b, c, &r)) || (e = check_room (b, c, &r)) ||
+        (e = check_holds (b, c)))
         return e;
     return begin (b, c, &r);
 }

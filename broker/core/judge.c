@@ -70,14 +70,13 @@ enum reason judge (const struct broker *b, const struct walk *walk,
 static bool passes_over (const struct walk *walk, const struct waiter *w,
                          enum reason reason)
 {
-    return reason == REASON_PAUSED || reason == REASON_CAP
-           || (reason == REASON_TURN && !walk->blocker)
-           || (reason == REASON_HEALTH
-               && w->r.min > pool_effective (walk->pool));
+    return reason == REASON_PAUSED || reason == REASON_CAP ||
+           (reason == REASON_TURN && !walk->blocker) ||
+           (reason == REASON_HEALTH && w->r.min > pool_effective (walk->pool));
 }
 
-void judge_pass_by (struct broker *b, struct walk *walk,
-                    const struct waiter *w, enum reason reason)
+void judge_pass_by (struct broker *b, struct walk *walk, const struct waiter *w,
+                    enum reason reason)
 {
     struct project *p = w->session->project;
 
@@ -182,8 +181,8 @@ static unsigned slots_ahead (const struct broker *b, const struct walk *walk,
     return wanted > INT32_MAX ? INT32_MAX : (unsigned) wanted;
 }
 
-void judge_explain (struct broker *b, const struct walk *walk,
-                    struct waiter *w, enum reason reason)
+void judge_explain (struct broker *b, const struct walk *walk, struct waiter *w,
+                    enum reason reason)
 {
     struct outlook *o = &w->outlook, before = *o;
 
@@ -191,7 +190,7 @@ void judge_explain (struct broker *b, const struct walk *walk,
     o->slots_ahead = slots_ahead (b, walk, w);
     o->reason = reason;
     explain (b, walk, w, reason, o->detail, sizeof o->detail);
-    if (o->position != before.position || o->reason != before.reason
-        || o->slots_ahead != before.slots_ahead)
+    if (o->position != before.position || o->reason != before.reason ||
+        o->slots_ahead != before.slots_ahead)
         b->changes++;
 }

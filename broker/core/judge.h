@@ -12,8 +12,8 @@
 /* One way through the queue of one host. */
 struct walk {
     struct pool *pool;
-    const struct waiter *blocker;   // the first that waits and blocks
-    uint64_t ahead;                 // what those want that block, before
+    const struct waiter *blocker; // the first that waits and blocks
+    uint64_t ahead;               // what those want that block, before
     unsigned position;
     int64_t now;
     struct outbox *out;
@@ -24,10 +24,10 @@ enum reason judge (const struct broker *b, const struct walk *walk,
                    const struct waiter *w, unsigned *ret_amount);
 /* It stays where it is: those behind it are blocked by it, or it is passed
  * over and holds back its own project only. */
-void judge_pass_by (struct broker *b, struct walk *walk,
-                    const struct waiter *w, enum reason reason);
+void judge_pass_by (struct broker *b, struct walk *walk, const struct waiter *w,
+                    enum reason reason);
 /* What it is told (w->outlook). */
-void judge_explain (struct broker *b, const struct walk *walk,
-                    struct waiter *w, enum reason reason);
+void judge_explain (struct broker *b, const struct walk *walk, struct waiter *w,
+                    enum reason reason);
 
 #endif

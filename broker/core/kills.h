@@ -23,15 +23,15 @@ struct target {
 };
 
 struct kill {
-    uint64_t id;                // 0: none
-    uint32_t uid;               // of who asked
-    uint64_t digest;            // of what he asked for
-    bool supervisor;            // end it too
-    int64_t deadline;           // what still runs then is unkillable
-    int32_t pid;                // of a supervisor that bound slots run inside
+    uint64_t id;      // 0: none
+    uint32_t uid;     // of who asked
+    uint64_t digest;  // of what he asked for
+    bool supervisor;  // end it too
+    int64_t deadline; // what still runs then is unkillable
+    int32_t pid;      // of a supervisor that bound slots run inside
     unsigned cancelled;
     size_t count;
-    struct target *targets;     // owned
+    struct target *targets; // owned
 };
 
 struct kills {

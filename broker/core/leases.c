@@ -20,8 +20,7 @@ static size_t place (const struct leases *t, uint64_t session, uint64_t token)
         size_t middle = low + (high - low) / 2;
         const struct lease_record *r = &t->by_session[middle]->r;
 
-        if (r->session < session
-            || (r->session == session && r->token < token))
+        if (r->session < session || (r->session == session && r->token < token))
             low = middle + 1;
         else
             high = middle;
@@ -65,8 +64,8 @@ size_t leases_of (const struct leases *t, uint64_t session,
 {
     size_t first = place (t, session, 0), after = first;
 
-    while (after < leases_count (t)
-           && t->by_session[after]->r.session == session)
+    while (after < leases_count (t) &&
+           t->by_session[after]->r.session == session)
         after++;
     if (after > first)
         *ret_leases = t->by_session + first;
@@ -87,8 +86,8 @@ bool lease_leads_tree (const struct leases *t, const struct lease *l)
     if (l->r.cookie == 0 || l->r.cookie == l->r.token)
         return true;
     first = leases_find (t, l->r.cookie);
-    return !first || first->r.session != l->r.session
-           || first->r.cookie != l->r.cookie;
+    return !first || first->r.session != l->r.session ||
+           first->r.cookie != l->r.cookie;
 }
 
 double lease_percent (const struct lease_record *r)

@@ -20,19 +20,19 @@ struct pool;
 struct project;
 
 struct lease {
-    struct lease_record r;      // first: its token is the key
-    struct project *project;    // borrowed, as is the pool
+    struct lease_record r;   // first: its token is the key
+    struct project *project; // borrowed, as is the pool
     struct pool *pool;
-    unsigned unnamed;           // beats in a row that did not name it
-    int64_t until;              // LIMBO: when time alone releases it
-    int64_t beaten;             // LIMBO: last beat of who held it
-    uint64_t kill;              // KILLING: by which KILL
-    bool damaged;               // nobody knows whose
+    unsigned unnamed; // beats in a row that did not name it
+    int64_t until;    // LIMBO: when time alone releases it
+    int64_t beaten;   // LIMBO: last beat of who held it
+    uint64_t kill;    // KILLING: by which KILL
+    bool damaged;     // nobody knows whose
 };
 
 struct leases {
     struct table by_token;
-    struct lease **by_session;  // in order of (session, token)
+    struct lease **by_session; // in order of (session, token)
     size_t capacity;
 };
 

@@ -16,8 +16,7 @@ void ledger_session (struct broker *b, const struct session *s,
     outbox_change (out, CHANGE_SESSION, s->r.id, &s->r);
 }
 
-void ledger_lease (struct broker *b, const struct lease *l,
-                   struct outbox *out)
+void ledger_lease (struct broker *b, const struct lease *l, struct outbox *out)
 {
     b->changes++;
     outbox_change (out, CHANGE_LEASE, l->r.token, &l->r);
@@ -28,6 +27,15 @@ void ledger_meta (struct broker *b, struct outbox *out)
     b->changes++;
     outbox_change (out, CHANGE_META, 0, &b->meta);
     outbox_require_flush (out);
+}
+
+void ledger_settle_max (struct broker *b, struct outbox *out)
+{
+    if (b->meta.max_slots == 0 ||
+        b->meta.config_max_slots == b->config_max_slots)
+        return;
+    b->meta.max_slots = 0;
+    ledger_meta (b, out);
 }
 
 void ledger_watch (struct broker *b)
@@ -70,8 +78,8 @@ void ledger_release (struct broker *b, struct lease *l, const char *why,
     outbox_change (out, CHANGE_LEASE, token, NULL);
 }
 
-void ledger_kill (struct broker *b, struct lease *l, uint64_t kill,
-                  int64_t now, struct outbox *out)
+void ledger_kill (struct broker *b, struct lease *l, uint64_t kill, int64_t now,
+                  struct outbox *out)
 {
     l->r.state = LEASE_KILLING;
     l->r.since = now;
@@ -96,8 +104,8 @@ void ledger_orphan (struct broker *b, struct lease *l, int64_t until,
 static bool is_adoptable (const struct broker *b, const struct session *s,
                           uint64_t token)
 {
-    return b->learning && !s->foreign && token && token < b->next_token
-           && !leases_find (&b->leases, token);
+    return b->learning && !s->foreign && token && token < b->next_token &&
+           !leases_find (&b->leases, token);
 }
 
 /* It may have a tree, so it counts as a run: only proof or its holder's word
@@ -157,9 +165,8 @@ bool ledger_adopt_limbo (struct broker *b, struct session *s, uint64_t token,
 
 /* ---- sessions ---- */
 
-struct session *ledger_begin (struct broker *b,
-                              const struct session_record *r, int64_t now,
-                              struct outbox *out)
+struct session *ledger_begin (struct broker *b, const struct session_record *r,
+                              int64_t now, struct outbox *out)
 {
     struct session *s = new_zeroed (sizeof *s);
 
@@ -168,8 +175,7 @@ struct session *ledger_begin (struct broker *b,
     s->deadline = now + b->settings.timing.ttl;
     s->project = projects_have (&b->projects, r->project, &b->settings);
     if (r->display[0] && !s->project->configured)
-        copy_text (s->project->display, sizeof s->project->display,
-                   r->display);
+        copy_text (s->project->display, sizeof s->project->display, r->display);
     s->pool = pools_have (&b->pools, r->host, &b->settings, now);
     if (!s->pool)
         s->pool = b->pools.at[0];

@@ -12,18 +12,18 @@
 /* A session was added or changed. */
 void ledger_session (struct broker *b, const struct session *s,
                      struct outbox *out);
-void ledger_lease (struct broker *b, const struct lease *l,
-                   struct outbox *out);
+void ledger_lease (struct broker *b, const struct lease *l, struct outbox *out);
 void ledger_meta (struct broker *b, struct outbox *out);
+/* A SET_MAX that the file has overruled since is not to come back. */
+void ledger_settle_max (struct broker *b, struct outbox *out);
 
 /* What the watcher looks at has changed. */
 void ledger_watch (struct broker *b);
 
 /* A session begins, stored or not (`out` NULL: it already is). Its host has
  * room (pools_full ()), or it shares the first pool. */
-struct session *ledger_begin (struct broker *b,
-                              const struct session_record *r, int64_t now,
-                              struct outbox *out);
+struct session *ledger_begin (struct broker *b, const struct session_record *r,
+                              int64_t now, struct outbox *out);
 
 /* While the broker learns: a token that it knows nothing of and that was
  * granted once is held by who names it. Returns whether it is now. */
@@ -40,8 +40,8 @@ struct lease *ledger_add_lease (struct broker *b, const struct lease_record *r,
 void ledger_release (struct broker *b, struct lease *l, const char *why,
                      struct outbox *out);
 /* ACTIVE -> KILLING. */
-void ledger_kill (struct broker *b, struct lease *l, uint64_t kill,
-                  int64_t now, struct outbox *out);
+void ledger_kill (struct broker *b, struct lease *l, uint64_t kill, int64_t now,
+                  struct outbox *out);
 /* Its holder is lost: -> LIMBO. Remote: time alone releases it at `until`. */
 void ledger_orphan (struct broker *b, struct lease *l, int64_t until,
                     int64_t beaten, int64_t now, struct outbox *out);

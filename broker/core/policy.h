@@ -17,7 +17,7 @@
 
 struct scheduler {
     const char *name;
-    bool partial;   // a request without a min is content with one slot
+    bool partial; // a request without a min is content with one slot
     /* Put the waiters of one host, given by number, into dispatch order. */
     void (*order) (struct waiter **queue, size_t count, int64_t now);
     /* How many slots `w` gets now that `room` are to be had for it; 0: it

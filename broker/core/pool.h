@@ -21,25 +21,25 @@
 
 struct pool {
     char host[65];
-    unsigned max_slots;         // its own; the sum is bounded elsewhere
+    unsigned max_slots; // its own; the sum is bounded elsewhere
     struct health health;
 
-    unsigned in_use, waiting, sessions;     // as of the last tally
+    unsigned in_use, waiting, sessions; // as of the last tally
 
     /* Pace: a bucket of `burst` slots, filled within a second. Thousandths
      * of a slot; below zero after a grant that was larger than the bucket. */
     int64_t bucket, bucket_at;
-    int64_t paced_until;        // a waiter waits for that; 0 = none
+    int64_t paced_until; // a waiter waits for that; 0 = none
 
-    uint64_t number, digest;                // POOL as last published
-    uint64_t health_number;                 // HEALTH as last published
+    uint64_t number, digest; // POOL as last published
+    uint64_t health_number;  // HEALTH as last published
     int64_t health_at;
 };
 
 struct pools {
     struct pool *at[MAX_HOSTS + 1];
     size_t count;
-    uint64_t retired;   // highest number of any that is gone
+    uint64_t retired; // highest number of any that is gone
 };
 
 /* NULL: no such. */

@@ -29,8 +29,7 @@ struct project *projects_find (const struct projects *p, const char *name)
     return NULL;
 }
 
-static void configure (struct project *project,
-                       const struct settings *settings)
+static void configure (struct project *project, const struct settings *settings)
 {
     const struct project_settings *c =
         settings_find_project (settings, project->name);
@@ -75,8 +74,7 @@ void projects_configure (struct projects *p, const struct settings *settings)
 
 static bool is_empty (const struct project *p)
 {
-    return !p->configured && !project_counted (p) && !p->queued
-           && !p->sessions;
+    return !p->configured && !project_counted (p) && !p->queued && !p->sessions;
 }
 
 static uint64_t later (uint64_t a, uint64_t b)

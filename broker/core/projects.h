@@ -20,26 +20,26 @@
 struct project {
     char name[MAX_KEY_BYTES + 1];
     char display[65];
-    const struct project_settings *configured;  // NULL; borrowed
+    const struct project_settings *configured; // NULL; borrowed
     unsigned priority, max;
 
-    unsigned held, limbo;       // slots: ACTIVE + KILLING, and LIMBO
-    unsigned waiting, queued;   // slots, requests
+    unsigned held, limbo;     // slots: ACTIVE + KILLING, and LIMBO
+    unsigned waiting, queued; // slots, requests
     unsigned sessions;
 
-    uint64_t pass;              // the pass that the next two belong to
-    bool skipped;               // an earlier request of it was passed over
-    uint64_t skipped_count;     // slots that such requests want
+    uint64_t pass;          // the pass that the next two belong to
+    bool skipped;           // an earlier request of it was passed over
+    uint64_t skipped_count; // slots that such requests want
 
-    uint64_t lease_number, lease_digest;    // as last published
+    uint64_t lease_number, lease_digest; // as last published
     uint64_t queue_number, queue_digest;
 };
 
 struct projects {
     struct project **at;
     size_t count, capacity;
-    uint64_t retired;   // highest number of any that is gone: a topic that
-                        // comes back goes on above it
+    uint64_t retired; // highest number of any that is gone: a topic that
+                      // comes back goes on above it
 };
 
 struct project *projects_find (const struct projects *p, const char *name);

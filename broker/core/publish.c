@@ -12,11 +12,10 @@ enum { TOPIC_BYTES = 80 };
 /* One topic: its number rises when the digest of what it says changes. */
 struct series {
     uint64_t *number, *digest;
-    const char *prefix;     // NULL: only changes
+    const char *prefix; // NULL: only changes
 };
 
-static bool is_due (const struct series *s, const char *topic,
-                    uint64_t digest)
+static bool is_due (const struct series *s, const char *topic, uint64_t digest)
 {
     if (*s->number == 0 || *s->digest != digest) {
         ++*s->number;
@@ -88,10 +87,13 @@ static void publish_lease (struct broker *b, struct project *p,
     struct series series = {&p->lease_number, &p->lease_digest, prefix};
     char topic[TOPIC_BYTES];
     struct msg_lease m;
+    size_t used; // what lies behind it is zeroes
 
     fill_lease (b, p, &m);
     topic_of ("lease", p->name, topic);
-    if (!is_due (&series, topic, digest_bytes (DIGEST_START, &m, sizeof m)))
+    used = offsetof (struct msg_lease, tokens.at[0]) +
+           m.tokens.count * sizeof m.tokens.at[0];
+    if (!is_due (&series, topic, digest_bytes (DIGEST_START, &m, used)))
         return;
     m.number = p->lease_number;
     outbox_publish (out, topic, VERB_LEASE, &m);
@@ -119,8 +121,8 @@ static uint64_t fill_queue (const struct broker *b, const struct project *p,
     m->epoch = b->meta.epoch;
     copy_text (m->project, sizeof m->project, p->name);
     m->waiting = p->waiting;
-    for (size_t i = 0; p->queued && i < b->waiters.count
-                       && m->requests_count < PAGE_ROWS;
+    for (size_t i = 0;
+         p->queued && i < b->waiters.count && m->requests_count < PAGE_ROWS;
          i++) {
         const struct waiter *w = b->waiters.at[i];
         struct row_waiter *row = &m->requests[m->requests_count];
@@ -135,8 +137,7 @@ static uint64_t fill_queue (const struct broker *b, const struct project *p,
 }
 
 static void publish_queue (struct broker *b, struct project *p,
-                           const char *prefix, int64_t now,
-                           struct outbox *out)
+                           const char *prefix, int64_t now, struct outbox *out)
 {
     struct series series = {&p->queue_number, &p->queue_digest, prefix};
     struct msg_queue *m = &b->scratch.queue;
@@ -163,8 +164,7 @@ static void publish_broker (struct broker *b, const char *prefix,
     m.sessions = b->sessions.count;
     m.disk_full = b->disk_full;
     m.learning = b->learning;
-    if (!is_due (&series, "broker",
-                 digest_bytes (DIGEST_START, &m, sizeof m)))
+    if (!is_due (&series, "broker", digest_bytes (DIGEST_START, &m, sizeof m)))
         return;
     m.number = b->broker_number;
     outbox_publish (out, "broker", VERB_BROKER, &m);
@@ -255,8 +255,7 @@ static void publish_health_again (struct broker *b, struct pool *pool,
     char topic[TOPIC_BYTES];
 
     topic_of ("health", pool->host, topic);
-    if (pool->health.sampled
-        && strncmp (topic, prefix, strlen (prefix)) == 0)
+    if (pool->health.sampled && strncmp (topic, prefix, strlen (prefix)) == 0)
         send_health (b, pool, out);
 }
 

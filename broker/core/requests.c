@@ -27,8 +27,8 @@ static uint64_t digest_of (const struct msg_request *in)
     d = digest_u64 (d, in->supervisor);
     d = digest_u64 (d, in->start);
     d = digest_u64 (d, in->priority);
-    return digest_u64 (d, (uint64_t) (in->run | in->bound << 1
-                                      | in->preemptible << 2));
+    return digest_u64 (
+        d, (uint64_t) (in->run | in->bound << 1 | in->preemptible << 2));
 }
 
 /* It waits: this is where to answer it now. */
@@ -100,8 +100,8 @@ static enum err check_possible (const struct broker *b, struct call *c)
 
 static enum err check_queue (const struct broker *b, struct call *c)
 {
-    if (b->waiters.count >= MAX_QUEUED
-        || c->from->project->queued >= MAX_QUEUED_PROJECT)
+    if (b->waiters.count >= MAX_QUEUED ||
+        c->from->project->queued >= MAX_QUEUED_PROJECT)
         return ERR_QUEUE_FULL;
     if (session_fits (c->from, c->in->request.seq))
         return ERR_NONE;
@@ -182,8 +182,7 @@ static void withdraw (struct broker *b, struct waiter *w, struct call *c)
     };
 
     outbox_journal (c->out, JOURNAL_INFO,
-                    "cancel   session=%" PRIu64 " seq=%" PRIu64
-                    " project=%s",
+                    "cancel   session=%" PRIu64 " seq=%" PRIu64 " project=%s",
                     w->r.session, w->r.seq, w->session->r.project);
     if (w->unanswered)
         answer_error (c->out, &w->answer_to, ERR_EXPIRED, &about);
@@ -195,8 +194,7 @@ static void give_back (struct broker *b, struct call *c, struct u64s *tokens)
 {
     struct lease **leases;
 
-    for (size_t i = leases_of (&b->leases, c->from->r.id, &leases);
-         i-- > 0;) {
+    for (size_t i = leases_of (&b->leases, c->from->r.id, &leases); i-- > 0;) {
         struct lease *l = leases[i];
 
         if (l->r.seq != c->in->cancel.seq || l->r.tree)

@@ -66,11 +66,10 @@ static void log_grant (const struct broker *b, const struct lease *l,
     else
         snprintf (tokens, sizeof tokens, "%" PRIu64 "-%" PRIu64, l->r.first,
                   last);
-    outbox_journal (out, JOURNAL_INFO,
-                    "grant    session=%" PRIu64
-                    " project=%s token=%s in_use=%u/%u",
-                    l->r.session, l->r.project, tokens, b->in_use,
-                    b->settings.max_slots);
+    outbox_journal (
+        out, JOURNAL_INFO,
+        "grant    session=%" PRIu64 " project=%s token=%s in_use=%u/%u",
+        l->r.session, l->r.project, tokens, b->in_use, b->settings.max_slots);
 }
 
 /* The leases of a grant; returns one of them. */
@@ -137,8 +136,8 @@ static void drop_impossible (struct broker *b, struct waiter *w,
 {
     char detail[96];
 
-    snprintf (detail, sizeof detail, "%u wanted, the limit is now %u",
-              w->r.min, state_limit (b, w->session->project, w->session->pool));
+    snprintf (detail, sizeof detail, "%u wanted, the limit is now %u", w->r.min,
+              state_limit (b, w->session->project, w->session->pool));
     answer_dropped (b, w, ERR_EXCEEDS_MAX, detail, out);
 }
 
@@ -228,9 +227,9 @@ static void serve_pool (struct broker *b, struct pool *pool, int64_t now,
 
 static bool is_news (const struct waiter *w)
 {
-    return w->session->repeat || w->told.position != w->outlook.position
-           || w->told.slots_ahead != w->outlook.slots_ahead
-           || w->told.reason != w->outlook.reason;
+    return w->session->repeat || w->told.position != w->outlook.position ||
+           w->told.slots_ahead != w->outlook.slots_ahead ||
+           w->told.reason != w->outlook.reason;
 }
 
 static void log_queued (const struct waiter *w, struct outbox *out)

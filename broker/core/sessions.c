@@ -9,8 +9,8 @@ struct session *sessions_find (const struct table *sessions, uint64_t id)
     return table_find (sessions, id);
 }
 
-struct session *sessions_by_nonce (const struct table *sessions,
-                                   uint64_t nonce, uint32_t uid)
+struct session *sessions_by_nonce (const struct table *sessions, uint64_t nonce,
+                                   uint32_t uid)
 {
     for (size_t i = 0; i < sessions->count; i++) {
         struct session *s = sessions->at[i];
@@ -27,9 +27,9 @@ struct session *sessions_by_identity (const struct table *sessions,
     for (size_t i = 0; i < sessions->count; i++) {
         struct session *s = sessions->at[i];
 
-        if (s->r.uid == who->uid && strcmp (s->r.project, who->project) == 0
-            && strcmp (s->r.machine, who->machine) == 0
-            && strcmp (s->r.boot, who->boot) == 0)
+        if (s->r.uid == who->uid && strcmp (s->r.project, who->project) == 0 &&
+            strcmp (s->r.machine, who->machine) == 0 &&
+            strcmp (s->r.boot, who->boot) == 0)
             return s;
     }
     return NULL;

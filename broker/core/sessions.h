@@ -30,19 +30,19 @@ struct open_request {
 };
 
 struct session {
-    struct session_record r;    // first: its id is the key
-    struct project *project;    // borrowed, as is the pool
+    struct session_record r; // first: its id is the key
+    struct project *project; // borrowed, as is the pool
     struct pool *pool;
-    struct path path;           // of its newest message; size 0: none yet
+    struct path path; // of its newest message; size 0: none yet
     bool suspect;
-    bool repeat;                // the path is new: tell it again what waits
-    bool foreign;               // what it holds is of another broker id
-    bool alarmed;               // it named a token that was never granted
-    int64_t seen, beaten;       // newest message, newest BEAT
-    int64_t deadline;           // LOST then
-    int64_t conflict_until;     // its identity was claimed by another host
+    bool repeat;            // the path is new: tell it again what waits
+    bool foreign;           // what it holds is of another broker id
+    bool alarmed;           // it named a token that was never granted
+    int64_t seen, beaten;   // newest message, newest BEAT
+    int64_t deadline;       // LOST then
+    int64_t conflict_until; // its identity was claimed by another host
     uint64_t beat_seq;
-    uint64_t dropped_mask;      // bit i: the broker dropped seq_high - i
+    uint64_t dropped_mask; // bit i: the broker dropped seq_high - i
     unsigned open_count;
     struct open_request open[SEQ_WINDOW];
 };
@@ -54,8 +54,8 @@ struct identity_of {
 };
 
 struct session *sessions_find (const struct table *sessions, uint64_t id);
-struct session *sessions_by_nonce (const struct table *sessions,
-                                   uint64_t nonce, uint32_t uid);
+struct session *sessions_by_nonce (const struct table *sessions, uint64_t nonce,
+                                   uint32_t uid);
 struct session *sessions_by_identity (const struct table *sessions,
                                       const struct identity_of *who);
 

@@ -14,8 +14,13 @@
 #include "core/answers.h"
 #include "core/ledger.h"
 
-enum claim { CLAIM_OWN, CLAIM_PREDECESSORS, CLAIM_OTHERS, CLAIM_EXPIRED,
-             CLAIM_UNKNOWN };
+enum claim {
+    CLAIM_OWN,
+    CLAIM_PREDECESSORS,
+    CLAIM_OTHERS,
+    CLAIM_EXPIRED,
+    CLAIM_UNKNOWN
+};
 
 static enum claim claim_of (const struct broker *b, const struct session *s,
                             uint64_t token, struct lease **ret_lease)
@@ -107,8 +112,7 @@ static enum err check_release (const struct broker *b, struct call *c)
         return check_force (b, c);
     if (!c->from)
         return bad_arg (c, "session");
-    return names_others (b, c->from, &in->tokens) ? ERR_NOT_ALLOWED
-                                                  : ERR_NONE;
+    return names_others (b, c->from, &in->tokens) ? ERR_NOT_ALLOWED : ERR_NONE;
 }
 
 enum err on_release (struct broker *b, struct call *c)
@@ -139,8 +143,7 @@ static void make_idle (struct broker *b, struct lease *l, struct call *c)
     l->r.validating = false;
     l->r.note[0] = '\0';
     outbox_journal (c->out, JOURNAL_INFO,
-                    "reaped   session=%" PRIu64 " token=%" PRIu64
-                    " kept=true",
+                    "reaped   session=%" PRIu64 " token=%" PRIu64 " kept=true",
                     l->r.session, l->r.token);
     ledger_lease (b, l, c->out);
 }
@@ -322,8 +325,8 @@ enum err on_bye (struct broker *b, struct call *c)
         limbo++;
     }
     outbox_journal (c->out, JOURNAL_INFO,
-                    "bye      session=%" PRIu64 " project=%s limbo=%u",
-                    s->r.id, s->r.project, limbo);
+                    "bye      session=%" PRIu64 " project=%s limbo=%u", s->r.id,
+                    s->r.project, limbo);
     ledger_forget (b, s, c->out);
     answer_ok (c->out, &c->peer->path, VERB_BYE);
     return ERR_NONE;

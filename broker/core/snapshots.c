@@ -90,8 +90,8 @@ void snapshot_page (const struct snapshot *s, uint64_t cursor,
                     struct msg_status_ok *ret_page)
 {
     struct msg_status_ok *page = ret_page;
-    size_t total = s->host_count + s->project_count + s->agent_count
-                   + s->waiter_count;
+    size_t total =
+        s->host_count + s->project_count + s->agent_count + s->waiter_count;
     uint64_t from = cursor;
     size_t room = PAGE_ROWS;
 

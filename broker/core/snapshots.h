@@ -18,8 +18,8 @@ enum { KEPT_SNAPSHOTS = 4, SNAPSHOT_MS = 60000 };
 struct snapshot {
     uint64_t number;
     int64_t taken;
-    uint32_t uid;               // of who may read it
-    struct msg_status_ok head;  // everything but rows
+    uint32_t uid;              // of who may read it
+    struct msg_status_ok head; // everything but rows
     struct row_host *hosts;
     struct row_project *projects;
     struct row_agent *agents;
@@ -28,9 +28,9 @@ struct snapshot {
 };
 
 struct snapshots {
-    struct snapshot *at[KEPT_SNAPSHOTS];    // owned, NULL where there is none
+    struct snapshot *at[KEPT_SNAPSHOTS]; // owned, NULL where there is none
     unsigned next;
-    uint64_t number;                        // of the newest
+    uint64_t number; // of the newest
 };
 
 /* Empty, with the next number. */

@@ -78,8 +78,7 @@ unsigned state_effective (const struct broker *b)
 
     for (size_t i = 0; i < b->pools.count; i++)
         sum += pool_effective (b->pools.at[i]);
-    return sum < b->settings.max_slots ? (unsigned) sum
-                                       : b->settings.max_slots;
+    return sum < b->settings.max_slots ? (unsigned) sum : b->settings.max_slots;
 }
 
 int64_t state_stall (const struct broker *b)
@@ -101,14 +100,12 @@ void state_set_max (struct broker *b, unsigned max_slots)
 
 bool state_succeeds (const struct session *s, const struct lease *l)
 {
-    return l->r.state == LEASE_LIMBO && l->project == s->project
-           && l->r.uid == s->r.uid
-           && strcmp (l->r.machine, s->r.machine) == 0
-           && strcmp (l->r.boot, s->r.boot) == 0;
+    return l->r.state == LEASE_LIMBO && l->project == s->project &&
+           l->r.uid == s->r.uid && strcmp (l->r.machine, s->r.machine) == 0 &&
+           strcmp (l->r.boot, s->r.boot) == 0;
 }
 
-void state_ask (struct broker *b, const struct peer *peer,
-                const char *project)
+void state_ask (struct broker *b, const struct peer *peer, const char *project)
 {
     struct asked *asked;
 
@@ -119,4 +116,13 @@ void state_ask (struct broker *b, const struct peer *peer,
     asked = &b->asked[b->asked_count++];
     asked->peer = *peer;
     copy_text (asked->project, sizeof asked->project, project);
+}
+
+void state_log_policy (const struct broker *b, struct outbox *out)
+{
+    const char *wanted = policy_name (b->settings.policy);
+
+    if (strcmp (wanted, b->policy->name) != 0)
+        outbox_journal (out, JOURNAL_WARNING, "policy   wanted=%s used=%s",
+                        wanted, b->policy->name);
 }

@@ -28,8 +28,8 @@ struct asked {
 };
 
 struct broker {
-    struct settings settings;       // max_slots: as it is in force
-    unsigned config_max_slots;      // as the configuration says
+    struct settings settings;  // max_slots: as it is in force
+    unsigned config_max_slots; // as the configuration says
     struct identity self;
     struct meta_record meta;
     uint64_t next_token, next_number;
@@ -38,23 +38,25 @@ struct broker {
     struct table sessions, waiters;
     struct leases leases;
     struct projects projects;
-    struct pools pools;             // at[0]: the broker's own host
+    struct pools pools; // at[0]: the broker's own host
     struct kills kills;
     struct snapshots snapshots;
 
-    unsigned in_use;                // over all pools, as of the last tally
+    unsigned in_use; // over all pools, as of the last tally
     bool disk_full, learning;
     int64_t learning_until;
-    int64_t turned;                 // the newest broker_turn
-    uint64_t pass;                  // through a queue
-    uint64_t changes;               // rises with every change of anything
-    uint64_t published;             // `changes` when it was last published
-    uint64_t broker_number, broker_digest;  // BROKER as last published
-    uint64_t watched;               // rises with what the watcher looks at
-    uint64_t refused;               // messages
-    struct asked *asked;            // STATUS of this batch: the round answers
+    int64_t turned;     // the newest broker_turn
+    uint64_t pass;      // through a queue
+    uint64_t changes;   // rises with every change of anything
+    uint64_t published; // `changes` when it was last published
+    uint64_t broker_number, broker_digest; // BROKER as last published
+    uint64_t watched; // rises with what the watcher looks at
+    uint64_t refused; // messages
+    uint64_t *strays; // rows of waiters without a session, to be deleted
+    size_t stray_count;
+    struct asked *asked; // STATUS of this batch: the round answers
     size_t asked_count, asked_capacity;
-    struct msg scratch;             // for messages too large for the stack
+    struct msg scratch; // for messages too large for the stack
 };
 
 /* Count the lease table and the queue into pools and projects. */
@@ -68,10 +70,11 @@ unsigned state_effective (const struct broker *b);
 /* Is `l` in LIMBO, and `s` the successor of who held it? */
 bool state_succeeds (const struct session *s, const struct lease *l);
 /* The round answers a STATUS. project "": all. */
-void state_ask (struct broker *b, const struct peer *peer,
-                const char *project);
+void state_ask (struct broker *b, const struct peer *peer, const char *project);
 /* A gap of more than this between two turns is a stall (R3). */
 int64_t state_stall (const struct broker *b);
+/* Says so in the journal where another policy is used than is wanted. */
+void state_log_policy (const struct broker *b, struct outbox *out);
 /* Everything that hangs on max_slots, anew. */
 void state_set_max (struct broker *b, unsigned max_slots);
 

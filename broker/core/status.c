@@ -23,10 +23,9 @@ static const char *worst_level (const struct broker *b)
     for (size_t i = 1; i < b->pools.count; i++) {
         const struct pool *pool = b->pools.at[i];
 
-        if (pool->health.sampled
-            && (!worst->health.sampled
-                || health_level (&pool->health)
-                       > health_level (&worst->health)))
+        if (pool->health.sampled &&
+            (!worst->health.sampled ||
+             health_level (&pool->health) > health_level (&worst->health)))
             worst = pool;
     }
     return status_level (worst);
@@ -171,8 +170,8 @@ static void *more (void *rows, size_t count, size_t size)
 }
 
 #define ADD_ROW(snapshot, list, total, verb_row, row)                          \
-    ((snapshot)->list = more ((snapshot)->list, (snapshot)->total,             \
-                              sizeof *(snapshot)->list),                       \
+    ((snapshot)->list =                                                        \
+         more ((snapshot)->list, (snapshot)->total, sizeof *(snapshot)->list), \
      row = &(snapshot)->list[(snapshot)->total++], row_init (row, verb_row))
 
 /* How an empty row of a list of STATUS_OK looks. */
@@ -201,7 +200,7 @@ static void add_hosts (const struct broker *b, struct snapshot *s, int64_t now)
 /* Who looks at what. */
 struct view {
     const struct peer *peer;
-    const char *project;    // "": all
+    const char *project; // "": all
     int64_t now;
 };
 
@@ -254,8 +253,8 @@ static void add_queue (const struct broker *b, struct snapshot *s,
     for (size_t i = 0; i < b->waiters.count; i++) {
         const struct waiter *w = b->waiters.at[i];
 
-        if (is_shown (v, w->session->r.project)
-            && may_see (v, w->session->r.uid)) {
+        if (is_shown (v, w->session->r.project) &&
+            may_see (v, w->session->r.uid)) {
             ADD_ROW (s, queue, waiter_count, empty, row);
             status_waiter_row (w, v->now, row);
         }

@@ -33,19 +33,19 @@ enum reason {
 
 /* What a waiter is told. */
 struct outlook {
-    unsigned position;      // rank in dispatch order on its host, from 1
+    unsigned position; // rank in dispatch order on its host, from 1
     unsigned slots_ahead;
     enum reason reason;
-    char detail[257];       // the live figure behind the reason
+    char detail[257]; // the live figure behind the reason
 };
 
 struct waiter {
-    struct waiter_record r; // first: its number is the key
-    struct session *session;    // borrowed
-    struct path answer_to;  // of the REQUEST that has no answer yet
+    struct waiter_record r;  // first: its number is the key
+    struct session *session; // borrowed
+    struct path answer_to;   // of the REQUEST that has no answer yet
     bool unanswered;
     bool nowait;
-    bool stored;            // it has a row
+    bool stored; // it has a row
     struct outlook outlook, told;
 };
 

@@ -10,8 +10,8 @@ uint64_t broker_watch_version (const struct broker *b)
     return b->watched;
 }
 
-size_t broker_watch_sessions (const struct broker *b,
-                              struct watch_session *ret, size_t most)
+size_t broker_watch_sessions (const struct broker *b, struct watch_session *ret,
+                              size_t most)
 {
     size_t count = 0;
 

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -69,7 +70,7 @@ def serves_a_req_with_one_answer_each(place):
     answer = shim.call("REQUEST", "GRANT", session=shim.session, seq=1, count=7)
     assert answer["first"] == 1 and answer["count"] == 7, answer
     answer = shim.call("REQUEST", "QUEUED", session=shim.session, seq=2, count=2)
-    assert answer["slots_ahead"] == 1 and answer["reason"] == "SLOTS", answer
+    assert answer["slots_ahead"] == 1 and answer["reason"], answer
     ok = shim.beat_ok()
     assert not ok.get("grants"), ok
     shim.release(list(range(1, 8)))
@@ -366,8 +367,7 @@ def accepted_loss_learns_before_it_grants(place):
     broker.wait_exit()
     for name in ("state.db", "state.db-wal"):
         os.unlink(os.path.join(place.state, name))
-    started = time.monotonic()
-    place.broker("--accept-state-loss")
+    broker = place.broker("--accept-state-loss")
     refused(old.beat_ok, "NO_SESSION")
     old.hello(holds=tokens, broker=old.welcome["broker"], epoch=old.epoch)
     assert old.welcome["epoch"] == 2
@@ -376,6 +376,11 @@ def accepted_loss_learns_before_it_grants(place):
     queued = new.wait("QUEUED", seq=seq)
     assert queued["reason"] == "LEARNING", queued
     old.beat_ok()
+    broker.signal(signal.SIGKILL)       # it goes on learning after that
+    broker.wait_exit()
+    broker = place.broker()
+    started = time.monotonic()
+    broker.wait_line(r"\] start .*learning=true")
 
     def both():
         old.keep()
@@ -385,6 +390,9 @@ def accepted_loss_learns_before_it_grants(place):
     grant = new.wait("GRANT", seq=seq)
     assert grant["first"] > max(tokens), grant
     assert in_use(place) == 8
+    broker.signal(signal.SIGKILL)       # and has learned for good
+    broker.wait_exit()
+    place.broker().wait_line(r"\] start .*learning=false")
     old.close()
     new.close()
 
@@ -608,6 +616,40 @@ def full_disk_stops_grants_and_nothing_else(place):
     assert os.path.getsize(os.path.join(place.state, "ballast")) == 1 << 20
     sub.close()
     shim.close()
+
+
+@case
+def failing_disk_ends_the_broker_before_it_says_anything(place):
+    broker = place.broker(preexec=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN))
+    shim = Session(place.endpoint, "consilio", beating=False)
+    shim.granted(1)
+    resource.prlimit(broker.pid, resource.RLIMIT_FSIZE, (0, 0))     # EFBIG: not a full disk
+    seq = shim.request(2)
+    assert broker.wait_exit() == 74, broker.text()
+    assert shim.read(0.2) is None
+    place.broker()
+    shim.beat_ok()
+    assert in_use(place) == 1
+    shim.send("REQUEST", session=shim.session, seq=seq, count=2)    # the resend
+    assert shim.wait("GRANT", seq=seq)["count"] == 2
+    shim.close()
+
+
+@case
+def tells_systemd_when_it_serves(place):
+    path = os.path.join(place.path, "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(path)
+        listener.settimeout(DEADLINE)
+        broker = place.broker(env={"NOTIFY_SOCKET": path})
+        try:
+            listener.settimeout(2)
+            said = listener.recv(256)
+        except socket.timeout:
+            raise Skip("built without libsystemd")
+        assert b"READY=1" in said, said
+        broker.signal(signal.SIGTERM)
+        assert b"STOPPING=1" in listener.recv(256)
 
 
 @case

@@ -18,6 +18,9 @@ FIELDS = ("magic type token count pid pid_start status boottime deadline_ms noti
 MAGIC = 0x31504B53
 ATTACH, STARTED, EXITED, REAPED, ARM, STOP, REFUSE = range(1, 8)
 LONG = 600000  # ms: nothing in a test waits for that
+# Nor for this, but a shell may swallow a SIGTERM on behalf of the child that it
+# is just forking, which then has to be killed.
+GRACE = 3000
 
 
 def pack(**fields):
@@ -74,6 +77,7 @@ class Kept:
         self.path = os.path.join(place.path, "keepers")
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.shim = None
+        self.folder = None  # the cgroup's
         if shim:
             self.listener.bind(self.path)
             self.listener.listen()
@@ -93,9 +97,11 @@ class Kept:
             self.listener.settimeout(DEADLINE)
             self.shim, _ = self.listener.accept()
             self.attached = receive(self.shim, ATTACH)
+            if self.attached.cgroup:
+                self.folder = os.path.join(unified_mount(), self.attached.cgroup)
         os.path.exists(self.path) and os.unlink(self.path)
 
-    def arm(self, deadline=None, grace=LONG, confirm=100, linger=200, boottime=0):
+    def arm(self, deadline=None, grace=GRACE, confirm=100, linger=200, boottime=0):
         clock = time.CLOCK_BOOTTIME if boottime else time.CLOCK_MONOTONIC
         if deadline is None:
             deadline = 10 * LONG
@@ -108,7 +114,7 @@ class Kept:
         assert receive(self.run, STARTED).pid == self.started.pid
         return self
 
-    def stop(self, notice=0, grace=LONG, reason=b"because"):
+    def stop(self, notice=0, grace=GRACE, reason=b"because"):
         self.shim.send(pack(type=STOP, notice_ms=notice, grace_ms=grace, reason=reason))
 
     def said(self):
@@ -141,8 +147,7 @@ class Kept:
             assert not self.members(), self.members()
             status = exited.status
         assert self.process.wait(DEADLINE) == 0
-        if self.attached.cgroup:
-            assert not os.path.exists(os.path.join(unified_mount(), self.attached.cgroup))
+        assert not self.folder or not os.path.exists(self.folder)
         return status
 
     def clean(self):
@@ -158,6 +163,8 @@ class Kept:
         for stream in (self.run, self.shim, self.listener):
             if stream:
                 stream.close()
+        if self.folder and os.path.exists(self.folder):
+            os.rmdir(self.folder)
 
 
 def sh(script):
@@ -219,7 +226,7 @@ def command_starts_only_when_armed(place):
 
 @case
 def command_finds_a_world_as_if_started_by_run(place):
-    script = ("env; cat /proc/$$/status; echo oom $(cat /proc/$$/oom_score_adj);"
+    script = ("env; cat /proc/self/status; echo oom $(cat /proc/$$/oom_score_adj);"
               "echo fds; ls /proc/self/fd; echo stat $(cat /proc/$$/stat)")
     witness = os.path.join(place.path, "witness")
     place.env["SLOTBUS_LABEL"] = "of an outer agent"
@@ -297,8 +304,8 @@ def stop_keeper(k):
 
 @case
 def keeper_woken_past_its_deadline_kills_at_once(place):
-    k = Kept(place, sh(OBEDIENT)).start(deadline=1500, grace=100, confirm=100)
-    by = now() + 1500
+    k = Kept(place, sh(OBEDIENT)).start(deadline=3000, grace=100, confirm=100)
+    by = now() + 3000
     k.await_words("ready")
     stop_keeper(k)
     wait_until(lambda: now() > by, "the deadline")
@@ -309,8 +316,8 @@ def keeper_woken_past_its_deadline_kills_at_once(place):
 
 @case
 def keeper_woken_late_reads_what_was_sent_before_it_judges(place):
-    k = Kept(place, sh(OBEDIENT)).start(deadline=1500, grace=100, confirm=100)
-    by = now() + 1500
+    k = Kept(place, sh(OBEDIENT)).start(deadline=3000, grace=100, confirm=100)
+    by = now() + 3000
     k.await_words("ready")
     stop_keeper(k)
     wait_until(lambda: now() > by, "the deadline")
@@ -366,8 +373,6 @@ def killed_keeper_takes_its_command_along(place):
     k.process.kill()
     wait_until(lambda: not alive(pid), "the end of the command")
     assert k.run.recv(1) == b"" and k.shim.recv(1) == b""
-    if k.attached.cgroup:
-        os.rmdir(os.path.join(unified_mount(), k.attached.cgroup))
 
 
 @case

@@ -15,14 +15,27 @@ static int shim_of_path (const struct path *p)
     return p->size == 6 && p->id[0] == 'S' ? p->id[1] : -1;
 }
 
+/* Only this renews, and only a new one. */
+static void beat (struct sim *s, int shim, const struct msg_beat *m)
+{
+    struct invariants *v = &s->invariants;
+
+    if (m->session == v->beat_of[shim] && m->seq <= v->beat_seq[shim])
+        return;
+    v->beat_of[shim] = m->session;
+    v->beat_seq[shim] = m->seq;
+    v->beat[shim] = s->now;
+    v->missed[shim] = s->broker.missed;
+}
+
 void invariants_heard (struct sim *s, const struct mail *mail)
 {
     int shim = shim_of_path (&mail->from.path);
 
     if (shim < 0)
         return;
-    if (mail->letter.verb == VERB_BEAT) // only this renews
-        s->invariants.beat[shim] = s->now;
+    if (mail->letter.verb == VERB_BEAT)
+        beat (s, shim, (const struct msg_beat *) mail->letter.fields);
     if (mail->letter.verb == VERB_HELLO)
         s->invariants.hello[shim] = s->now;
     if (mail->letter.verb == VERB_BYE)
@@ -59,9 +72,9 @@ void invariants_served (struct sim *s, int client)
     const struct sim_client *c = &s->clients[client];
 
     s->invariants.served++;
-    if (c->token_count > c->count || c->token_count < c->min)
+    if (c->got.count > c->count || c->got.count < c->min)
         sim_violate (s, "I5: a command that asked for %u..%u got %u", c->min,
-                     c->count, c->token_count);
+                     c->count, c->got.count);
 }
 
 void invariants_start (struct sim *s)
@@ -128,8 +141,19 @@ static int shim_of_session (const struct sim *s,
     return -1;
 }
 
-/* I12: lost only where the broker listened for T without a gap and heard
- * nothing, or knows better. */
+/* How long the broker has listened to this shim and heard no BEAT: gaps, when
+ * it was stopped, do not count (R3). */
+static int64_t silence (const struct sim *s, int shim)
+{
+    int64_t beat = s->invariants.beat[shim];
+
+    if (beat < s->broker.started)
+        return s->now - s->broker.started - s->broker.missed;
+    return s->now - beat - (s->broker.missed - s->invariants.missed[shim]);
+}
+
+/* I12: lost only where the broker listened for T and heard nothing, or knows
+ * better. */
 static void session_goes (struct sim *s, uint64_t id)
 {
     const struct session_record *r = disk_session (&s->disk, id);
@@ -140,9 +164,7 @@ static void session_goes (struct sim *s, uint64_t id)
     if (shim < 0)
         return;
     s->invariants.losses++;
-    silent = s->now - (s->invariants.beat[shim] > s->broker.listening
-                           ? s->invariants.beat[shim]
-                           : s->broker.listening);
+    silent = silence (s, shim);
     if ((r->own && !process_lives (s, who)) ||
         s->invariants.hello[shim] == s->now || s->invariants.bye[shim] == s->now ||
         silent >= s->settings.timing.ttl)
@@ -237,10 +259,10 @@ void invariants_trees (struct sim *s)
     for (int i = 0; i < SIM_TREES; i++) {
         const struct sim_tree *t = &s->trees[i];
 
-        for (unsigned n = 0; t->alive && n < t->count; n++) {
-            if (!disk_lease (&s->disk, t->first + n))
+        for (unsigned n = 0; t->alive && n < t->under.count; n++) {
+            if (!disk_lease (&s->disk, t->under.at[n]))
                 sim_violate (s, "I4: pid %d lives under token %llu, closed",
-                             t->self.pid, LLU (t->first + n));
+                             t->self.pid, LLU (t->under.at[n]));
         }
     }
 }
@@ -442,15 +464,12 @@ static bool unused (const struct sim *s, const struct lease_record *r)
     struct who who = {r->supervisor.pid, r->supervisor.start};
 
     for (int i = 0; i < SIM_TREES; i++) {
-        const struct sim_tree *t = &s->trees[i];
-
-        if (t->alive && r->token >= t->first && r->token < t->first + t->count)
+        if (s->trees[i].alive && tokens_have (&s->trees[i].under, r->token))
             return false;
     }
     for (int i = 0; i < SIM_KEEPERS; i++) {
-        const struct sim_keeper *k = &s->keepers[i];
-
-        if (k->alive && r->token >= k->first && r->token < k->first + k->count)
+        if (s->keepers[i].alive &&
+            tokens_have (&s->keepers[i].under, r->token))
             return false;
     }
     return r->run || !process_lives (s, who);

@@ -9,7 +9,7 @@
 
 enum {
     WATCH_EVERY_MS = 100, // leases without pidfds are looked at
-    PIDFD_MS = 2,         // until a pidfd is seen
+    STALL_MS = 1000,      // a gap below it is none (R3)
     SPIN = 1000           // turns at one instant: somebody wakes for nothing
 };
 
@@ -275,7 +275,8 @@ void sim_start_broker (struct sim *s)
         return;
     b->alive = true;
     b->stopped = false;
-    b->listening = s->now;
+    b->started = s->now;
+    b->missed = 0;
     b->looked = s->now - WATCH_EVERY_MS;
     s->disk.meta.epoch++;
     sim_trace (s, "world", "broker starts epoch=%llu",
@@ -316,7 +317,8 @@ void sim_continue_broker (struct sim *s)
         return;
     sim_trace (s, "world", "broker continues");
     b->stopped = false;
-    b->listening = s->now;
+    if (s->now - b->last_turn > STALL_MS)
+        b->missed += s->now - b->last_turn;
     b->timer = INT64_MAX;
     bus_wake (s, s->now);
     sim_release_held (s, ACTOR_BROKER, 0, 20);

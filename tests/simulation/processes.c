@@ -6,6 +6,8 @@
 
 #include "simulation/invariants.h"
 
+#define LLU(n) ((unsigned long long) (n))
+
 static const char *client_label (const struct sim *s, int client)
 {
     static const char *const kinds[] = {"request", "run", "release", "cancel"};
@@ -61,7 +63,7 @@ static void tree_told (struct sim *s, struct event *e)
     t->alive = false;
     t->died = s->now;
     sim_trace (s, "agent", "gone first=%llu pid=%d",
-               (unsigned long long) t->first, t->self.pid);
+               LLU (t->under.at[0]), t->self.pid);
     sim_later (s, s->now, ACTOR_KEEPER, (size_t) t->keeper, t->keeper_life,
                keeper_sees_empty, 0, 0, NULL);
 }
@@ -92,8 +94,7 @@ static int start_tree (struct sim *s, int keeper)
                            .host = s->shims[k->shim].host,
                            .keeper = keeper,
                            .keeper_life = k->life,
-                           .first = k->first,
-                           .count = k->count,
+                           .under = k->under,
                            .self = sim_process (s),
                            .rest = c->rest,
                            .term = c->term,
@@ -104,7 +105,7 @@ static int start_tree (struct sim *s, int keeper)
     check_tree_at (s, (int) (t - s->trees), t->cmd_ends);
     check_tree_at (s, (int) (t - s->trees), t->all_gone);
     sim_trace (s, "agent", "starts first=%llu count=%u pid=%d",
-               (unsigned long long) t->first, t->count, t->self.pid);
+               LLU (t->under.at[0]), t->under.count, t->self.pid);
     invariants_trees (s);
     return (int) (t - s->trees);
 }
@@ -141,12 +142,21 @@ bool tree_lives (const struct sim *s, int host, const char *cookie)
     return tree_kept (s, host, cookie);
 }
 
+bool tokens_have (const struct tokens *t, uint64_t token)
+{
+    for (unsigned i = 0; i < t->count; i++) {
+        if (t->at[i] == token)
+            return true;
+    }
+    return false;
+}
+
 unsigned trees_count (const struct sim *s)
 {
     unsigned count = 0;
 
     for (int i = 0; i < SIM_TREES; i++)
-        count += s->trees[i].alive ? s->trees[i].count : 0;
+        count += s->trees[i].alive ? s->trees[i].under.count : 0;
     return count;
 }
 
@@ -174,8 +184,8 @@ static void keeper_reports (struct sim *s, int keeper, enum keeper_type type)
     const struct sim_keeper *k = &s->keepers[keeper];
     struct keeper_packet p = {.magic = KEEPER_MAGIC,
                               .type = type,
-                              .token = k->first,
-                              .count = k->count};
+                              .token = k->under.at[0],
+                              .count = k->under.count};
 
     if (type == KEEPER_STARTED) {
         p.pid = s->trees[k->tree].self.pid;
@@ -214,10 +224,10 @@ static void keeper_acts (struct sim *s, int keeper, unsigned actions)
         keeper_reports (s, keeper, KEEPER_EXITED);
     if (actions & KEEPER_DO_NOTICE)
         sim_trace (s, "agent", "notice first=%llu",
-                   (unsigned long long) k->first);
+                   LLU (k->under.at[0]));
     if ((actions & KEEPER_DO_TERM) && tree) {
         sim_trace (s, "agent", "term first=%llu",
-                   (unsigned long long) k->first);
+                   LLU (k->under.at[0]));
         if (t->term >= 0)
             tree_dies_by (s, k->tree, s->now + t->term);
     }
@@ -338,8 +348,7 @@ static void start_keeper (struct sim *s, int client)
     k = &s->keepers[s->next_keeper++ % SIM_KEEPERS];
     *k = (struct sim_keeper){.alive = true,
                              .life = k->life + 1,
-                             .first = c->tokens[0],
-                             .count = c->token_count,
+                             .under = c->got,
                              .shim = c->shim,
                              .client = client,
                              .client_life = c->life,
@@ -361,7 +370,7 @@ void sim_crash_keeper (struct sim *s, int keeper)
     if (keeper < 0 || !s->keepers[keeper].alive)
         return;
     sim_trace (s, "world", "keeper of %llu crashes",
-               (unsigned long long) s->keepers[keeper].first);
+               LLU (s->keepers[keeper].under.at[0]));
     keeper_goes (s, keeper, "keeper lost");
 }
 
@@ -369,7 +378,7 @@ void sim_stop_keeper (struct sim *s, int keeper)
 {
     if (keeper >= 0 && s->keepers[keeper].alive) {
         sim_trace (s, "world", "keeper of %llu stops",
-                   (unsigned long long) s->keepers[keeper].first);
+                   LLU (s->keepers[keeper].under.at[0]));
         s->keepers[keeper].stopped = true;
     }
 }
@@ -381,7 +390,7 @@ void sim_continue_keeper (struct sim *s, int keeper)
     if (!k->alive || !k->stopped)
         return;
     sim_trace (s, "world", "keeper of %llu continues",
-               (unsigned long long) k->first);
+               LLU (k->under.at[0]));
     k->stopped = false;
     sim_release_held (s, ACTOR_KEEPER, (size_t) keeper, 0);
     keeper_wake (s, keeper, s->now);
@@ -422,22 +431,40 @@ static void confirm (struct sim *s, int client)
     shim_hear_client (s, client, VERB_OK, &ok);
 }
 
+static void print_tokens (const struct tokens *t, char *text, size_t size)
+{
+    size_t at = 0;
+
+    text[0] = '\0';
+    for (unsigned i = 0; i < t->count && at < size; i++) {
+        unsigned run = 0;
+
+        while (i + run + 1 < t->count && t->at[i + run + 1] == t->at[i] + run + 1)
+            run++;
+        at += (size_t) snprintf (text + at, size - at, run ? "%s%llu-%llu"
+                                                           : "%s%llu",
+                                 i ? "," : "", LLU (t->at[i]),
+                                 LLU (t->at[i] + run));
+        i += run;
+    }
+}
+
 static void take_grant (struct sim *s, int client, const struct msg_grant *g)
 {
     struct sim_client *c = &s->clients[client];
+    char text[128];
 
     if (c->granted || c->asleep)
         return;
     c->granted = true;
     for (uint32_t i = 0; i < g->tokens.count && i < SIM_TOKENS; i++)
-        c->tokens[c->token_count++] = g->tokens.at[i];
+        c->got.at[c->got.count++] = g->tokens.at[i];
     for (uint64_t i = 0; g->tokens.count == 0 && i < g->count; i++)
-        c->tokens[c->token_count++] = g->first + i;
+        c->got.at[c->got.count++] = g->first + i;
     copy_text (c->cookie, sizeof c->cookie, g->cookie);
-    sim_trace (s, client_label (s, client), "granted %u of %u: %llu-%llu",
-               c->token_count, (unsigned) g->asked,
-               (unsigned long long) c->tokens[0],
-               (unsigned long long) c->tokens[c->token_count - 1]);
+    print_tokens (&c->got, text, sizeof text);
+    sim_trace (s, client_label (s, client), "granted %u of %u: %s",
+               c->got.count, (unsigned) g->asked, text);
     invariants_served (s, client);
     confirm (s, client);
     if (c->kind == CLIENT_RUN)

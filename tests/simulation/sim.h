@@ -73,7 +73,8 @@ struct sim_broker {
     int64_t timer;        // when its next turn is; INT64_MAX: none
     uint64_t turn;        // the number of that turn: others are out of date
     int64_t last_turn;
-    int64_t listening;    // since when it has listened without a gap
+    int64_t started;
+    int64_t missed; // since then, by being stopped
     int64_t looked;       // when the watcher looked last
     enum crash crash_next;
     uint64_t random;      // session ids: small, so that a trace can be read
@@ -102,6 +103,13 @@ struct sim_shim {
 
 enum client_kind { CLIENT_REQUEST, CLIENT_RUN, CLIENT_RELEASE, CLIENT_CANCEL };
 
+/* What a command was given, and what its tree runs under: not always in a
+ * row, since `run` may fill reservations. */
+struct tokens {
+    unsigned count;
+    uint64_t at[SIM_TOKENS];
+};
+
 /* A local command. */
 struct sim_client {
     bool alive;
@@ -115,8 +123,7 @@ struct sim_client {
     struct who self;
     int supervisor;
     unsigned count, min;
-    uint64_t tokens[SIM_TOKENS];
-    unsigned token_count;
+    struct tokens got;
     char cookie[96];
     int64_t up, down;
     int keeper;                       // of a `run`, -1 none
@@ -127,8 +134,7 @@ struct sim_keeper {
     bool alive, stopped;
     unsigned life;
     struct keeper core;
-    uint64_t first;
-    unsigned count;
+    struct tokens under;
     int shim, client, tree;
     unsigned shim_life, client_life;
     bool shim_up, run_up;
@@ -147,8 +153,7 @@ struct sim_tree {
     int host;
     int keeper;
     unsigned keeper_life;
-    uint64_t first;
-    unsigned count;
+    struct tokens under;
     struct who self;
     int64_t cmd_ends, all_gone; // as things stand
     int64_t rest;               // children outlive CMD by so much
@@ -167,7 +172,9 @@ struct sim_supervisor {
 /* What the model remembers to judge by (invariants.h). */
 struct invariants {
     uint64_t highest_token, highest_epoch;
-    int64_t beat[SIM_SHIMS]; // when one reached the broker
+    uint64_t beat_of[SIM_SHIMS], beat_seq[SIM_SHIMS]; // the newest BEAT
+    int64_t beat[SIM_SHIMS]; // when one reached the broker, and
+    int64_t missed[SIM_SHIMS]; // what it had missed by then
     int64_t hello[SIM_SHIMS], bye[SIM_SHIMS];
     struct asked {
         uint64_t session, seq;
@@ -324,6 +331,7 @@ bool tree_lives (const struct sim *s, int host, const char *cookie);
 /* Is there a keeper that ends it by itself. */
 bool tree_kept (const struct sim *s, int host, const char *cookie);
 unsigned trees_count (const struct sim *s); // slots under which trees live
+bool tokens_have (const struct tokens *t, uint64_t token);
 bool process_lives (const struct sim *s, struct who who);
 
 #endif

@@ -271,6 +271,36 @@ static void a_broker_stopped_for_long_ends_agents_but_no_session (void **state)
     scene_end (s, "stopped-long");
 }
 
+/* It is granted a slot and lost, and only then the broker dies: that nobody
+ * holds its lock does not bring the session back (R9). */
+static void a_shim_that_slept_for_too_long_is_not_renewed_by_an_absent_broker (
+    void **state)
+{
+    struct sim *s = scene_begin (1, 1);
+    int shim = sim_shim (s, "consilio", 0);
+    int other = sim_shim (s, "odin", 0);
+    int sup = sim_supervisor (s, 0);
+    (void) state;
+
+    sim_advance (s, 1 * S);
+    sim_request (s, other, sup, 1, 0);
+    sim_advance (s, 1 * S);
+    sim_run (s, shim, sup, agent);
+    sim_advance (s, 1 * S);
+    sim_stop_shim (s, shim);
+    sim_release (s, other, sup, 1);
+    sim_advance (s, 70 * S);
+    assert_int_equal (in_use (s), 0);
+    sim_crash_broker (s, CRASH_NONE);
+    sim_advance (s, 1 * S);
+    sim_continue_shim (s, shim);
+    sim_advance (s, 10 * S);
+    assert_int_equal (trees_count (s), 0);
+    sim_start_broker (s);
+    sim_advance (s, 10 * S);
+    scene_end (s, "absent-late");
+}
+
 /* ---- somebody dies ---- */
 
 static void a_lost_remote_host_costs_its_slots_for_ttl_and_lock_delay (
@@ -520,6 +550,8 @@ int main (void)
         cmocka_unit_test (a_broker_restarts_under_load_and_nothing_is_lost),
         cmocka_unit_test (
             a_broker_absent_for_longer_than_the_ttl_costs_nothing),
+        cmocka_unit_test (
+            a_shim_that_slept_for_too_long_is_not_renewed_by_an_absent_broker),
         cmocka_unit_test (a_broker_stopped_for_a_while_touches_no_agent),
         cmocka_unit_test (a_broker_stopped_for_long_ends_agents_but_no_session),
         cmocka_unit_test (

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "simulation/weather.h"
 
+#include <string.h>
+
 #include "simulation/invariants.h"
 
 enum {
@@ -277,6 +279,24 @@ static void faults_end (struct sim *s)
     sim_set_max (s, 8);
 }
 
+/* By the store, whoever's session it was: a command starts a shim where none
+ * is left, which then answers for its predecessor. */
+static bool holds (const struct sim *s, int shim,
+                   const struct sim_supervisor *sup)
+{
+    const char *host = s->hosts[s->shims[shim].host].name;
+
+    for (size_t i = 0; i < s->disk.lease_count; i++) {
+        const struct lease_record *r = &s->disk.leases[i];
+
+        if (!r->tree && r->supervisor.pid == sup->self.pid &&
+            strcmp (r->project, s->shims[shim].project) == 0 &&
+            strcmp (r->host, host) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* What runs for ever is ended, reservations are released: then whoever waits
  * must be served in the end. */
 static void hand_back (struct sim *s)
@@ -290,8 +310,7 @@ static void hand_back (struct sim *s)
     }
     for (int i = 0; i < SIM_SUPERVISORS; i++) {
         for (int k = 0; k < s->shim_count && s->supervisors[i].alive; k++) {
-            if (s->shims[k].alive && s->shims[k].ready &&
-                s->shims[k].host == s->supervisors[i].host)
+            if (holds (s, k, &s->supervisors[i]))
                 sim_release (s, k, i, 4);
         }
     }
@@ -302,6 +321,20 @@ static bool at_rest (const struct sim *s)
     return s->disk.waiter_count == 0 && s->disk.lease_count == 0;
 }
 
+static void print_holders (struct sim *s)
+{
+    for (size_t i = 0; i < s->disk.lease_count; i++) {
+        const struct lease_record *r = &s->disk.leases[i];
+
+        sim_trace (s, "judge",
+                   "left token=%llu session=%llu project=%s own=%d state=%d "
+                   "run=%d tree=%d acked=%d supervisor=%d",
+                   (unsigned long long) r->token,
+                   (unsigned long long) r->session, r->project, r->own,
+                   r->state, r->run, r->tree, r->acked, r->supervisor.pid);
+    }
+}
+
 static void everybody_is_served (struct sim *s)
 {
     sim_advance (s, 15 * SECOND);
@@ -310,9 +343,12 @@ static void everybody_is_served (struct sim *s)
         hand_back (s);
         sim_advance (s, 5 * SECOND);
     }
+    if (s->disk.waiter_count > 0)
+        print_holders (s);
     for (size_t i = 0; i < s->disk.waiter_count; i++)
-        sim_violate (s, "liveness: request %llu is never served",
-                     (unsigned long long) s->disk.waiters[i].number);
+        sim_violate (s, "liveness: request %llu of session %llu is not served",
+                     (unsigned long long) s->disk.waiters[i].seq,
+                     (unsigned long long) s->disk.waiters[i].session);
     sim_advance (s, 15 * SECOND);
     invariants_agreement (s);
 }

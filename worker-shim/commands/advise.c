@@ -16,11 +16,12 @@ const struct command command_advise = {
     .name = "advise",
     .usage = "[--cores N] [--memory GB]",
     .summary = "how many slots this machine should have",
-    .help = "By its cores and its memory; the smaller of both decides. Asks no\n"
-            "broker.\n"
-            "\n"
-            "      --cores N    of another machine\n"
-            "      --memory GB  of another machine\n",
+    .help =
+        "By its cores and its memory; the smaller of both decides. Asks no\n"
+        "broker.\n"
+        "\n"
+        "      --cores N    of another machine\n"
+        "      --memory GB  of another machine\n",
     .examples = "  slotbus advise\n"
                 "  slotbus advise --cores 8 --memory 16\n",
     .run = run_advise};
@@ -58,10 +59,9 @@ static void print (unsigned cores, unsigned gb)
 static int run_advise (int argc, char **argv)
 {
     uint64_t cores = 0, gb = 0;
-    const struct flag flags[] = {
-        {"--cores", 0, FLAG_NUMBER, &cores, 1, 4096},
-        {"--memory", 0, FLAG_NUMBER, &gb, 1, 65536},
-        {NULL, 0, 0, NULL, 0, 0}};
+    const struct flag flags[] = {{"--cores", 0, FLAG_NUMBER, &cores, 1, 4096},
+                                 {"--memory", 0, FLAG_NUMBER, &gb, 1, 65536},
+                                 {NULL, 0, 0, NULL, 0, 0}};
     struct arguments words;
     int status;
 

@@ -47,8 +47,8 @@ static struct ask *open_socket (int type, int *ret_status)
     a->context = zmq_ctx_new ();
     a->socket = a->context ? zmq_socket (a->context, type) : NULL;
     if (!a->socket) {
-        *ret_status = say_failure (EXIT_OTHER, "zeromq: %s",
-                                   zmq_strerror (zmq_errno ()));
+        *ret_status =
+            say_failure (EXIT_OTHER, "zeromq: %s", zmq_strerror (zmq_errno ()));
         ask_close (a);
         return NULL;
     }

@@ -15,8 +15,8 @@ enum exit_status {
     EXIT_DONE = 0,
     EXIT_OTHER = 1,
     EXIT_USAGE = 64,
-    EXIT_BAD_VALUE = 65,    // or impossible
-    EXIT_NO_BROKER = 69,    // or no answer
+    EXIT_BAD_VALUE = 65, // or impossible
+    EXIT_NO_BROKER = 69, // or no answer
     EXIT_BUG = 70,
     EXIT_DISK = 74,
     EXIT_NOT_NOW = 75,
@@ -25,21 +25,21 @@ enum exit_status {
     EXIT_TIMEOUT = 124,
     EXIT_NOT_EXECUTABLE = 126,
     EXIT_NOT_FOUND = 127,
-    EXIT_SIGNAL = 128       // plus the signal
+    EXIT_SIGNAL = 128 // plus the signal
 };
 
 struct command {
     const char *name;
-    const char *usage;      // "P N [--min K] ...", after the name
-    const char *summary;    // one line for the list
-    const char *help;       // paragraphs and flags, each line ended
-    const char *examples;   // lines, indented by two
+    const char *usage;    // "P N [--min K] ...", after the name
+    const char *summary;  // one line for the list
+    const char *help;     // paragraphs and flags, each line ended
+    const char *examples; // lines, indented by two
     int (*run) (int argc, char **argv);
 };
 
 extern const struct command command_shim, command_request, command_release,
-    command_cancel, command_run, command_progress, command_status,
-    command_kill, command_set_max, command_health, command_advise;
+    command_cancel, command_run, command_progress, command_status, command_kill,
+    command_set_max, command_health, command_advise;
 
 /* The command of that name, or NULL. (main.c) */
 const struct command *command_find (const char *name);

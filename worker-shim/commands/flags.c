@@ -48,9 +48,8 @@ int duration_of (const char *text, int64_t *ret_ms)
     static const struct {
         const char *name;
         double ms;
-    } units[] = {{"", 1e3},     {"ms", 1},         {"s", 1e3},
-                 {"m", 60e3},   {"min", 60e3},     {"h", 3600e3},
-                 {"d", 24 * 3600e3}};
+    } units[] = {{"", 1e3},     {"ms", 1},     {"s", 1e3},        {"m", 60e3},
+                 {"min", 60e3}, {"h", 3600e3}, {"d", 24 * 3600e3}};
     char *end;
     double number;
 

@@ -15,26 +15,26 @@
 #include "commands/command.h"
 
 enum flag_kind {
-    FLAG_BOOL,      // bool
-    FLAG_TEXT,      // const char *, borrowed from argv
-    FLAG_NUMBER,    // uint64_t, within min..max
-    FLAG_DURATION,  // int64_t ms: 90, 1.5h, 250ms; a bare number is seconds
-    FLAG_TOKENS     // struct u64s: 17, 17-21, 17,19; may be given again
+    FLAG_BOOL,     // bool
+    FLAG_TEXT,     // const char *, borrowed from argv
+    FLAG_NUMBER,   // uint64_t, within min..max
+    FLAG_DURATION, // int64_t ms: 90, 1.5h, 250ms; a bare number is seconds
+    FLAG_TOKENS    // struct u64s: 17, 17-21, 17,19; may be given again
 };
 
 struct flag {
-    const char *name;   // "--label", NULL ends the table
-    char letter;        // 'l', or 0
+    const char *name; // "--label", NULL ends the table
+    char letter;      // 'l', or 0
     enum flag_kind kind;
-    void *value;        // of the kind's type
-    uint64_t min, max;  // FLAG_NUMBER
+    void *value;       // of the kind's type
+    uint64_t min, max; // FLAG_NUMBER
 };
 
 /* What is left when the flags are taken out; borrowed from argv. */
 struct arguments {
     int count;
     char **at;
-    bool dashes;        // a "--" was there; at[first_after] came behind it
+    bool dashes; // a "--" was there; at[first_after] came behind it
     int first_after;
 };
 

@@ -12,7 +12,7 @@
 #include "commands/say.h"
 #include "local.h"
 
-enum { FIRST_WORD_MS = 10000, CANCEL_MS = 2000 };
+enum { SILENT_MS = 2000, PATIENCE_MS = 10000, CANCEL_MS = 2000 };
 
 static struct msg answer; // one conversation at a time
 
@@ -54,6 +54,13 @@ static int withdraw (struct reach *reach, const struct grant_wait *w)
     return say_failure (EXIT_TIMEOUT, "nothing was granted in time");
 }
 
+static int first_ms (const struct grant_wait *w, int64_t now)
+{
+    int64_t left = w->deadline < 0 ? SILENT_MS : w->deadline - now;
+
+    return left < 0 ? 0 : left > SILENT_MS ? SILENT_MS : (int) left;
+}
+
 /* What the shim said: -1 wait on, else done. */
 static int handle (struct grant_wait *w, char last[1024])
 {
@@ -65,28 +72,9 @@ static int handle (struct grant_wait *w, char last[1024])
     }
 }
 
-static int wait_on (struct reach *reach, struct grant_wait *w)
-{
-    char last[1024] = "";
-    int status, rc;
-
-    for (;;) {
-        status = handle (w, last);
-        if (status >= 0)
-            return status;
-        rc = local_hear (reach->fd, w->deadline, &answer);
-        if (rc == 0 && errno == ETIMEDOUT)
-            return withdraw (reach, w);
-        if (rc <= 0)
-            return say_failure (EXIT_OTHER,
-                                "the shim of %s ended while this waited",
-                                reach->project);
-    }
-}
-
-/* A shim that has nothing from its broker says nothing. Whether there is one
- * at all can be told on this host. */
-static int still_silent (const struct grant_wait *w)
+/* A shim that has nothing from its broker says nothing. Whether a broker is
+ * there can be told on this host; elsewhere it is waited for. */
+static int check_broker (const struct grant_wait *w, int64_t silent_ms)
 {
     struct endpoints to;
     char path[PATH_BYTES + 16];
@@ -95,36 +83,59 @@ static int still_silent (const struct grant_wait *w)
     if (status)
         return status;
     snprintf (path, sizeof path, "%s/broker.lock", to.runtime);
-    if (w->request.nowait || (to.runtime[0] && lock_query (path) == LOCK_FREE))
+    if ((to.runtime[0] && lock_query (path) == LOCK_FREE) ||
+        (w->request.nowait && silent_ms >= PATIENCE_MS))
         return say_failure (EXIT_NO_BROKER,
                             "no answer from the broker at %s: is one running?",
                             to.bus);
-    fprintf (stderr, "Waiting for the broker at %s\n", to.bus);
+    if (silent_ms >= PATIENCE_MS && silent_ms < PATIENCE_MS + SILENT_MS)
+        fprintf (stderr, "Waiting for the broker at %s\n", to.bus);
     return 0;
 }
 
-static int first_word (struct reach *reach, struct grant_wait *w)
+/* The next thing that the shim says: 0, or an exit status. */
+static int hear (struct reach *reach, struct grant_wait *w, bool silent,
+                 int64_t since)
 {
-    int64_t left = w->deadline < 0 ? FIRST_WORD_MS
-                                   : w->deadline - clock_monotonic_ms ();
-    int status;
+    for (;;) {
+        int64_t now = clock_monotonic_ms (), until = w->deadline;
+        int rc, status;
 
-    if (left < 0)
-        left = 0;
-    if (left > FIRST_WORD_MS)
-        left = FIRST_WORD_MS;
-    status = reach_ask (reach, VERB_REQUEST, &w->request, (int) left, &answer);
-    if (status != REACH_TIMEOUT)
-        return status;
-    message_init (&answer, VERB_NONE);
-    if (w->deadline >= 0 && clock_monotonic_ms () >= w->deadline)
-        return 0; // waiting finds the deadline passed
-    return still_silent (w);
+        if (silent && (until < 0 || until > now + SILENT_MS))
+            until = now + SILENT_MS;
+        rc = local_hear (reach->fd, until, &answer);
+        if (rc > 0)
+            return 0;
+        if (rc < 0 || errno != ETIMEDOUT)
+            return say_failure (EXIT_OTHER,
+                                "the shim of %s ended while this waited",
+                                reach->project);
+        now = clock_monotonic_ms ();
+        if (w->deadline >= 0 && now >= w->deadline)
+            return withdraw (reach, w);
+        status = check_broker (w, now - since);
+        if (status)
+            return status;
+    }
 }
 
 int grant_wait (struct reach *reach, struct grant_wait *w)
 {
-    int status = first_word (reach, w);
+    int64_t since = clock_monotonic_ms ();
+    char last[1024] = "";
+    int status = reach_ask (reach, VERB_REQUEST, &w->request,
+                            first_ms (w, since), &answer);
+    bool silent = status == REACH_TIMEOUT;
 
-    return status ? status : wait_on (reach, w);
+    if (status && !silent)
+        return status;
+    if (silent)
+        status = hear (reach, w, true, since);
+    while (status == 0) {
+        status = handle (w, last);
+        if (status >= 0)
+            return status;
+        status = hear (reach, w, false, since);
+    }
+    return status;
 }

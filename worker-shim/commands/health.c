@@ -121,10 +121,10 @@ static void print_json (const struct msg_health *h)
         "disk_level", known (h->disk_level), "inodes_percent",
         real (h->inodes_percent), "inodes_level", known (h->inodes_level),
         "swap_percent", real (h->swap_percent), "stale", known (h->stale),
-        "psi", "cpu_some", real (h->cpu_some),
-        "memory_some", real (h->memory_some), "memory_full",
-        real (h->memory_full), "io_some", real (h->io_some), "io_full",
-        real (h->io_full), "running", (json_int_t) h->running);
+        "psi", "cpu_some", real (h->cpu_some), "memory_some",
+        real (h->memory_some), "memory_full", real (h->memory_full), "io_some",
+        real (h->io_some), "io_full", real (h->io_full), "running",
+        (json_int_t) h->running);
 
     json_dumpf (all, stdout, JSON_COMPACT | JSON_REAL_PRECISION (15));
     putchar ('\n');

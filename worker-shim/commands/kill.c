@@ -17,7 +17,8 @@ const struct command command_kill = {
     .usage = "P [--label L | --token T] [--reason R] [--grace S] ...",
     .summary = "end project P's agents",
     .help =
-        "Ends their whole process trees: notice, SIGTERM, grace, SIGKILL, until\n"
+        "Ends their whole process trees: notice, SIGTERM, grace, SIGKILL, "
+        "until\n"
         "proven gone. Withdraws P's waiting requests too. P may ask for slots\n"
         "again afterwards. Asks first on a terminal.\n"
         "\n"
@@ -210,9 +211,8 @@ static int report (const struct wish *w, const struct msg_kill_ok *ok)
                 (unsigned long long) ok->slots,
                 (unsigned long long) ok->supervisor);
     if (ok->cancelled > 0)
-        printf ("   %s withdrawn\n",
-                say_count (ok->cancelled, "queued request", count,
-                           sizeof count));
+        printf ("   %s withdrawn\n", say_count (ok->cancelled, "queued request",
+                                                count, sizeof count));
     printf ("\nReason: %s\n",
             say_clean (w->kill.reason, reason, sizeof reason));
     if (say_flush ())

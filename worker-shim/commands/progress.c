@@ -47,8 +47,8 @@ static int take_percent (const char *text, struct msg_progress *p)
     if (*end == '%')
         end++;
     if (*text < '0' || *text > '9' || *end || !(percent <= 100))
-        return say_failure (EXIT_BAD_VALUE, "percent: expected 0..100, got '%s'",
-                            text);
+        return say_failure (EXIT_BAD_VALUE,
+                            "percent: expected 0..100, got '%s'", text);
     p->percent = percent;
     return 0;
 }

@@ -81,9 +81,8 @@ static int try_connect (struct reach *r)
 void reach_leave_tree (void)
 {
     static const char *const names[] = {
-        "SLOTBUS_COOKIE",  "SLOTBUS_SLOTS", "SLOTBUS_TOKENS",
-        "SLOTBUS_PROJECT", "SLOTBUS_SHIM",  "SLOTBUS_LABEL",
-        "SLOTBUS_KEEPER",  NULL};
+        "SLOTBUS_COOKIE", "SLOTBUS_SLOTS", "SLOTBUS_TOKENS", "SLOTBUS_PROJECT",
+        "SLOTBUS_SHIM",   "SLOTBUS_LABEL", "SLOTBUS_KEEPER", NULL};
 
     for (int i = 0; names[i]; i++)
         unsetenv (names[i]);
@@ -144,9 +143,9 @@ _Noreturn void reach_become_shim (const char *project, const char *folder,
                                   pid_t watch, int ready_fd)
 {
     char path[PATH_BYTES], pid[16], ready[16];
-    char *argv[] = {"slotbus", "shim", "--project", (char *) project,
-                    "--watch", pid,    "--ready-fd", ready,
-                    NULL};
+    char *argv[] = {"slotbus",        "shim",    "--project",
+                    (char *) project, "--watch", pid,
+                    "--ready-fd",     ready,     NULL};
 
     snprintf (pid, sizeof pid, "%ld", (long) watch);
     snprintf (ready, sizeof ready, "%d", READY_FD);
@@ -235,16 +234,21 @@ static int no_shim (const struct reach *r, const char *why)
                         line);
 }
 
-/* 1 it said ready, 0 it ended, -1 neither by the deadline. */
-static int wait_ready (int fd, int64_t deadline)
+/* 1 it said that, 0 it ended, -1 neither by the deadline. */
+static int wait_said (int fd, char wanted, int64_t deadline)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     int64_t left;
     char byte;
 
-    while ((left = deadline - clock_monotonic_ms ()) > 0)
-        if (poll (&p, 1, (int) left) > 0)
-            return read (fd, &byte, 1) == 1;
+    while ((left = deadline - clock_monotonic_ms ()) > 0) {
+        if (poll (&p, 1, (int) left) <= 0)
+            continue;
+        if (read (fd, &byte, 1) != 1)
+            return 0;
+        if (byte == wanted)
+            return 1;
+    }
     return -1;
 }
 
@@ -255,10 +259,10 @@ static int start_and_wait (const struct reach *r, int64_t deadline)
     if (ready < 0)
         return say_failure (EXIT_OTHER, "cannot start a shim: %s",
                             strerror (errno));
-    rc = wait_ready (ready, deadline);
+    rc = wait_said (ready, r->live ? 'r' : 'l', deadline);
     close (ready);
     if (rc < 0)
-        return no_shim (r, "has no answer from the broker yet");
+        return no_shim (r, "does not get ready");
     if (rc == 0 && lock_is_free (r))
         return no_shim (r, "could not be started");
     return 0; // it lives, or another has won
@@ -356,8 +360,7 @@ int reach_connect (struct reach *r)
 
 static int hear_first (struct reach *r, int timeout_ms, struct msg *ret_msg)
 {
-    int64_t deadline =
-        timeout_ms < 0 ? -1 : clock_monotonic_ms () + timeout_ms;
+    int64_t deadline = timeout_ms < 0 ? -1 : clock_monotonic_ms () + timeout_ms;
 
     return local_hear (r->fd, deadline, ret_msg);
 }

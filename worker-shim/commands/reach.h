@@ -23,7 +23,8 @@ struct reach {
     char typed[MAX_KEY_BYTES + 1];   // as the user wrote it
     char folder[PATH_BYTES];         // RUNTIME/projects/P
     pid_t watch;                     // whom a shim that is started watches
-    bool start;                      // start one if there is none
+    bool start;                      // start one if there is none,
+    bool live;                       // and wait until its session lives
     int fd;                          // connected; -1 = not
 };
 
@@ -46,8 +47,9 @@ int reach_ask (struct reach *r, enum verb verb, const void *fields,
 
 /* Remove what marks a leased tree from the environment. */
 void reach_leave_tree (void);
-/* In a child: become a detached `slotbus shim` of the project that writes one
- * byte to `ready_fd` (-1 = none) when its session lives. Does not return. */
+/* In a child: become a detached `slotbus shim` of the project that writes to
+ * `ready_fd` (-1 = none) 'l' when it listens and 'r' when its session lives.
+ * Does not return. */
 _Noreturn void reach_become_shim (const char *project, const char *folder,
                                   pid_t watch, int ready_fd);
 

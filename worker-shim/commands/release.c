@@ -2,11 +2,13 @@
 #include "commands/command.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "commands/ask.h"
 #include "commands/flags.h"
 #include "commands/reach.h"
 #include "commands/say.h"
+#include "commands/snapshot.h"
 #include "supervisor.h"
 
 static int run_release (int argc, char **argv);
@@ -52,8 +54,8 @@ static int read_wish (struct wish *w, int argc, char **argv)
     struct arguments words;
     int status;
 
-    if (flags_read (&command_release, flags, FLAGS_ANYWHERE, argc, argv,
-                    &words, &status))
+    if (flags_read (&command_release, flags, FLAGS_ANYWHERE, argc, argv, &words,
+                    &status))
         return status ? status : -1;
     if (words.count < 1 || (words.count < 2 && w->tokens.count == 0))
         return usage_error (&command_release,
@@ -128,7 +130,6 @@ static int by_broker (const struct wish *w)
     return status;
 }
 
-/* No shim runs, so this user holds nothing of it on this host. */
 static int nothing_held (const struct wish *w)
 {
     struct msg_released nothing;
@@ -136,6 +137,44 @@ static int nothing_held (const struct wish *w)
     message_init_fields (&nothing, VERB_RELEASED);
     nothing.expired = w->tokens;
     return report (w, &nothing);
+}
+
+/* No shim runs. What it held when it was killed still counts, and is a
+ * successor's to release. */
+static bool still_counted (const struct reach *reach)
+{
+    struct endpoints to;
+    struct snapshot s;
+    const struct row_project *row;
+    char error[4 * PATH_BYTES];
+    struct ask *a;
+    bool denied, counted = false;
+    int status;
+
+    if (endpoints_find (&to, &denied, error, sizeof error))
+        return false; // no broker: nothing counts
+    a = ask_open (&status);
+    if (a && snapshot_ask (a, reach->project, &s) == 0) {
+        row = snapshot_project (&s, reach->project);
+        counted = row && row->held + row->limbo > 0;
+        snapshot_clear (&s);
+    }
+    ask_close (a);
+    return counted;
+}
+
+static int ask_shim (const struct wish *w, struct reach *reach,
+                     const struct msg_release *release)
+{
+    int timeout_ms = w->kill ? KILL_ANSWER_MS : ANSWER_MS;
+    int status = reach_ask (reach, VERB_RELEASE, release, timeout_ms, &answer);
+
+    if (status != REACH_NONE || !still_counted (reach))
+        return status;
+    reach->start = reach->live = true;
+    reach->watch =
+        release->supervisor ? (pid_t) release->supervisor : getpid ();
+    return reach_ask (reach, VERB_RELEASE, release, timeout_ms, &answer);
 }
 
 static int by_shim (const struct wish *w, struct reach *reach)
@@ -154,8 +193,7 @@ static int by_shim (const struct wish *w, struct reach *reach)
     release.count = w->count;
     release.supervisor = (uint64_t) supervisor.pid;
     release.kill = w->kill;
-    status = reach_ask (reach, VERB_RELEASE, &release,
-                        w->kill ? KILL_ANSWER_MS : ANSWER_MS, &answer);
+    status = ask_shim (w, reach, &release);
     if (status == REACH_NONE)
         return nothing_held (w);
     if (status == REACH_TIMEOUT)

@@ -89,8 +89,8 @@ char *render_agent (const struct row_agent *agent, char *ret_text, size_t size)
 
 /* ---- health ---- */
 
-static void figure (FILE *out, const char *name, double value,
-                    const char *unit, double limit)
+static void figure (FILE *out, const char *name, double value, const char *unit,
+                    double limit)
 {
     if (isnan (value))
         fprintf (out, "   %s: unknown\n", name);
@@ -192,8 +192,8 @@ static int name_width (const struct snapshot *s)
             width = length;
     }
     for (size_t i = 0; i < s->queue_count; i++) {
-        size_t length = strlen (
-            render_name (s, s->queue[i].project, name, sizeof name));
+        size_t length =
+            strlen (render_name (s, s->queue[i].project, name, sizeof name));
 
         if (length > width)
             width = length;
@@ -290,8 +290,7 @@ static void queued_project (FILE *out, const struct snapshot *s,
     char name[NAME_BYTES], least[40] = "", slots[40];
 
     if (w->min > 0 && w->min < w->count)
-        snprintf (least, sizeof least, "%llu to ",
-                  (unsigned long long) w->min);
+        snprintf (least, sizeof least, "%llu to ", (unsigned long long) w->min);
     name_column (out, render_name (s, w->project, name, sizeof name), width);
     fprintf (out, "Waiting for %s%s", least,
              say_count (w->count, "slot", slots, sizeof slots));
@@ -364,7 +363,8 @@ static void waiting_of (FILE *out, const struct snapshot *s,
             continue;
         fputs (any ? "" : "Waiting:\n", out);
         any = true;
-        fprintf (out, "   %s", say_count (w->count, "slot", slots, sizeof slots));
+        fprintf (out, "   %s",
+                 say_count (w->count, "slot", slots, sizeof slots));
         why_waiting (out, w);
     }
     if (any)

@@ -67,8 +67,7 @@ static json_t *agent (const struct row_agent *a)
         "phase", known (a->phase), "phases", known (a->phases), "validating",
         (int) a->validating, "note", text (a->note), "age_s",
         whole (a->age_ms / 1000), "pid", known (a->pid), "supervisor",
-        known (a->supervisor), "memory_bytes", known (a->memory_bytes),
-        "cpu_s",
+        known (a->supervisor), "memory_bytes", known (a->memory_bytes), "cpu_s",
         a->cpu_ms ? json_real ((double) a->cpu_ms / 1000) : json_null (),
         "suspect", (int) a->suspect, "eta_s",
         eta (a->eta_low_s, a->eta_high_s));
@@ -97,15 +96,13 @@ static json_t *project (const struct snapshot *s, const struct row_project *p)
 
 static json_t *waiter (const struct row_waiter *w)
 {
-    return json_pack ("{so so so so so so so so so so}", "project",
-                      text (w->project), "host", text (w->host), "count",
-                      whole (w->count), "min",
-                      whole (w->min ? w->min : w->count), "position",
-                      whole (w->position), "slots_ahead",
-                      whole (w->slots_ahead), "reason", text (w->reason),
-                      "detail", text (w->detail), "since_s",
-                      whole (w->since_ms / 1000), "eta_s",
-                      eta (w->eta_low_s, w->eta_high_s));
+    return json_pack (
+        "{so so so so so so so so so so}", "project", text (w->project), "host",
+        text (w->host), "count", whole (w->count), "min",
+        whole (w->min ? w->min : w->count), "position", whole (w->position),
+        "slots_ahead", whole (w->slots_ahead), "reason", text (w->reason),
+        "detail", text (w->detail), "since_s", whole (w->since_ms / 1000),
+        "eta_s", eta (w->eta_low_s, w->eta_high_s));
 }
 
 static json_t *whole_of (const struct snapshot *s)

@@ -22,7 +22,8 @@ const struct command command_request = {
     .summary = "ask for N slots for project P",
     .help =
         "Waits until all N are granted, says so, and ends; the slots belong\n"
-        "to the supervisor that asked until it releases them or ends. While it\n"
+        "to the supervisor that asked until it releases them or ends. While "
+        "it\n"
         "waits it says on stderr, at every change, for what. Where P has no\n"
         "shim on this host, one is started.\n"
         "\n"
@@ -85,8 +86,8 @@ static int read_wish (struct wish *w, int argc, char **argv)
     int status;
 
     w->timeout_ms = -1;
-    if (flags_read (&command_request, flags, FLAGS_ANYWHERE, argc, argv,
-                    &words, &status))
+    if (flags_read (&command_request, flags, FLAGS_ANYWHERE, argc, argv, &words,
+                    &status))
         return status ? status : -1; // -1: --help is all that was wanted
     return check (w, &words);
 }
@@ -128,8 +129,8 @@ static void print_json (const struct reach *reach,
     json_t *all;
 
     for (uint32_t i = 0; i < grant->tokens.count; i++)
-        json_array_append_new (tokens, json_integer (
-                                           (json_int_t) grant->tokens.at[i]));
+        json_array_append_new (tokens,
+                               json_integer ((json_int_t) grant->tokens.at[i]));
     all = json_pack ("{si ss sI sI so sI}", "schema", 1, "project",
                      reach->project, "granted", (json_int_t) grant->count,
                      "asked", (json_int_t) grant->asked, "tokens", tokens,

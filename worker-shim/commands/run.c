@@ -38,7 +38,8 @@ const struct command command_run = {
     .summary = "run CMD in a slot of project P",
     .help =
         "Uses a slot that its supervisor holds idle, else waits for one; runs\n"
-        "CMD in this terminal under a keeper; gives the slot back when CMD and\n"
+        "CMD in this terminal under a keeper; gives the slot back when CMD "
+        "and\n"
         "all that it started are gone; exits as CMD did (128 + N for signal "
         "N).\n"
         "Inside another run of P it uses that one's slot. CMD finds\n"
@@ -74,12 +75,12 @@ struct job {
     const struct msg_grant *grant;
     pid_t keeper;
     int stream, signals;
-    int64_t end_at;     // clock_monotonic_ms (), -1 = no maximum
+    int64_t end_at; // clock_monotonic_ms (), -1 = no maximum
     bool exited, reaped, refused, keeper_gone;
-    int status;         // wait status of CMD
+    int status; // wait status of CMD
     int keeper_status;
-    char reason[257];   // REFUSE
-    bool only_child;    // whatever is our child belongs to the tree
+    char reason[257]; // REFUSE
+    bool only_child;  // whatever is our child belongs to the tree
 };
 
 static int read_wish (struct wish *w, int argc, char **argv)
@@ -304,8 +305,8 @@ static void nothing (int number)
  * what a caller had ignored shall. */
 static void leave_to_command (int number)
 {
-    struct sigaction now, caught = {.sa_handler = nothing,
-                                    .sa_flags = SA_RESTART};
+    struct sigaction now,
+        caught = {.sa_handler = nothing, .sa_flags = SA_RESTART};
 
     if (sigaction (number, NULL, &now) == 0 && now.sa_handler != SIG_IGN)
         sigaction (number, &caught, NULL);
@@ -488,8 +489,12 @@ static int run_run (int argc, char **argv)
     static struct grant_wait wait;
     struct wish wish;
     struct reach reach;
-    struct job job = {.wish = &wish, .reach = &reach, .grant = &wait.grant,
-                      .stream = -1, .signals = -1, .end_at = -1};
+    struct job job = {.wish = &wish,
+                      .reach = &reach,
+                      .grant = &wait.grant,
+                      .stream = -1,
+                      .signals = -1,
+                      .end_at = -1};
     int status = read_wish (&wish, argc, argv);
 
     if (status)
@@ -499,9 +504,8 @@ static int run_run (int argc, char **argv)
     if (is_nested (&wish, &reach))
         return become_command (&wish);
     fill_request (&wish, &reach, &wait.request);
-    wait.deadline = wish.timeout_ms < 0
-                        ? -1
-                        : clock_monotonic_ms () + wish.timeout_ms;
+    wait.deadline =
+        wish.timeout_ms < 0 ? -1 : clock_monotonic_ms () + wish.timeout_ms;
     status = grant_wait (&reach, &wait);
     if (status == 0) {
         grant_confirm (&reach, &wait.grant);

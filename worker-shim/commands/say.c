@@ -141,13 +141,13 @@ char *say_waiting (uint64_t ahead, uint64_t position, const char *reason,
 {
     char agents[40], eta[40], why[20], more[300];
 
-    snprintf (
-        ret_text, size,
-        "Waiting for slots (%s ahead): position %llu, %s%s%s; ETA %s",
-        say_count (ahead, "agent", agents, sizeof agents),
-        (unsigned long long) position, say_clean (reason, why, sizeof why),
-        *detail ? ": " : "", say_clean (detail, more, sizeof more),
-        say_eta (eta_low_s, eta_high_s, eta, sizeof eta));
+    snprintf (ret_text, size,
+              "Waiting for slots (%s ahead): position %llu, %s%s%s; ETA %s",
+              say_count (ahead, "agent", agents, sizeof agents),
+              (unsigned long long) position,
+              say_clean (reason, why, sizeof why), *detail ? ": " : "",
+              say_clean (detail, more, sizeof more),
+              say_eta (eta_low_s, eta_high_s, eta, sizeof eta));
     return ret_text;
 }
 

@@ -13,9 +13,10 @@ const struct command command_set_max = {
     .name = "set-max",
     .usage = "N",
     .summary = "change how many slots there are",
-    .help = "At once, and for good: of this and the configuration file the\n"
-            "later change wins. More wakes the queue; fewer lets agents finish\n"
-            "and ends none.\n",
+    .help =
+        "At once, and for good: of this and the configuration file the\n"
+        "later change wins. More wakes the queue; fewer lets agents finish\n"
+        "and ends none.\n",
     .examples = "  slotbus set-max 30\n",
     .run = run_set_max};
 
@@ -35,11 +36,10 @@ static void say_withheld (const struct msg_set_max_ok *ok)
 
     if (ok->effective >= ok->max_slots)
         return;
-    printf ("   %s withheld for now%s%s\n",
-            say_count (ok->max_slots - ok->effective, "slot", slots,
-                       sizeof slots),
-            ok->cause[0] ? ": " : "",
-            say_clean (ok->cause, cause, sizeof cause));
+    printf (
+        "   %s withheld for now%s%s\n",
+        say_count (ok->max_slots - ok->effective, "slot", slots, sizeof slots),
+        ok->cause[0] ? ": " : "", say_clean (ok->cause, cause, sizeof cause));
 }
 
 static void say_increased (const struct msg_set_max_ok *ok, bool emoji)

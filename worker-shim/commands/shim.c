@@ -36,7 +36,8 @@ const struct command command_shim = {
         "\n"
         "  -p, --project P   whose leases\n"
         "      --watch PID   the supervisor: when it ends, so do its agents\n"
-        "      --ready-fd N  write one byte there when ready, and close it\n",
+        "      --ready-fd N  write one byte there when it listens, and close "
+        "it\n",
     .examples = "  slotbus shim --project consilio --watch $$ &\n",
     .run = run_shim};
 

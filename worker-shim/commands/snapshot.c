@@ -14,8 +14,8 @@ enum { MAX_PAGES = 4096 };
 
 #define APPEND(s, list, count, page, page_count)                               \
     do {                                                                       \
-        (s)->list = xrealloc ((s)->list, ((s)->count + (page_count)) *         \
-                                             sizeof *(s)->list);               \
+        (s)->list = xrealloc (                                                 \
+            (s)->list, ((s)->count + (page_count)) * sizeof *(s)->list);       \
         memcpy ((s)->list + (s)->count, (page),                                \
                 (page_count) * sizeof *(s)->list);                             \
         (s)->count += (page_count);                                            \

@@ -32,6 +32,7 @@ struct run {
     uint64_t keeper;
     struct who supervisor;
     struct who process; // CMD, before that its keeper
+    bool unknown;       // the broker is to hear of it before CMD is started
     bool armed;         // CMD may have been started
     bool stopping;      // STOP was said
     bool lost;          // of a session that is over

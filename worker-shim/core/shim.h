@@ -26,8 +26,8 @@
 #include "protocol/message.h"
 
 struct who {
-    int32_t pid;        // 0 = nobody
-    int64_t start;      // clock ticks
+    int32_t pid;   // 0 = nobody
+    int64_t start; // clock ticks
 };
 
 struct shim_settings {
@@ -35,9 +35,9 @@ struct shim_settings {
     char display[65];
     char host[65], machine[65], boot[65];
     struct who self;
-    bool boottime;          // now counts on CLOCK_BOOTTIME (remote broker)
-    bool own_host;          // the broker is reached by ipc: R9 may apply
-    int64_t hello_ms;       // between HELLOs before the first WELCOME (500)
+    bool boottime;    // now counts on CLOCK_BOOTTIME (remote broker)
+    bool own_host;    // the broker is reached by ipc: R9 may apply
+    int64_t hello_ms; // between HELLOs before the first WELCOME (500)
 };
 
 enum action_kind {
@@ -62,8 +62,8 @@ struct action {
     enum action_kind kind;
     uint64_t client, keeper, token;
     enum verb verb;
-    const void *fields;                     // struct msg_*, the actions' own
-    const struct keeper_packet *packet;     // likewise
+    const void *fields;                 // struct msg_*, the actions' own
+    const struct keeper_packet *packet; // likewise
     struct who who;
     char project[MAX_KEY_BYTES + 1];
     char cgroup[256];
@@ -83,10 +83,13 @@ struct shim;
 struct shim *shim_create (const struct shim_settings *settings, int64_t now);
 void shim_destroy (struct shim *s);
 
-/* Due work: HELLO, BEAT, resends. `random` is a fresh random number for a
- * nonce. Call each turn, after the events of that turn. */
+/* Due work: HELLO, BEAT, resends, and whatever the events of this turn left to
+ * be said to the broker. `random` is a fresh random number for a nonce. Call
+ * each turn, after the events of that turn. */
 void shim_turn (struct shim *s, uint64_t random, int64_t now,
                 struct actions *out);
+/* When a turn is due next: now, if something happened since the last one;
+ * INT64_MAX after ACT_END. */
 int64_t shim_next_deadline (const struct shim *s, int64_t now);
 
 /* A decoded message of the broker (not from the PUB stream). */

@@ -122,13 +122,21 @@ static void on_beat_ok (struct shim *s, const struct msg_beat_ok *in,
 
 /* ---- OK and ERROR ---- */
 
-static void started_heard (struct shim *s, const struct u64s *tokens)
+static void started_heard (struct shim *s, const struct u64s *tokens,
+                           int64_t now, struct actions *out)
 {
     struct run *run =
         tokens->count ? runs_find (&s->runs, tokens->at[0]) : NULL;
 
-    if (run && run->untold)
+    if (!run)
+        return;
+    if (run->untold)
         run->untold--;
+    if (!run->unknown)
+        return;
+    run->unknown = false;
+    if (tenure_valid (&s->tenure, now))
+        shim_arm (s, run, out);
 }
 
 static void on_ok (struct shim *s, const struct msg_ok *in, int64_t now,
@@ -137,7 +145,8 @@ static void on_ok (struct shim *s, const struct msg_ok *in, int64_t now,
     struct request *r = requests_find (&s->requests, in->seq);
 
     switch (verb_of_name (in->re, strlen (in->re))) {
-    case VERB_STARTED: started_heard (s, &in->tokens); break;
+    case VERB_STARTED: started_heard (s, &in->tokens, now, out); break;
+    case VERB_REAPED: shim_kept (s, &in->tokens); break;
     case VERB_CANCEL:
         if (r && !r->client)
             requests_remove (&s->requests, in->seq);

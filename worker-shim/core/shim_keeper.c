@@ -57,11 +57,25 @@ static void name_slots (struct shim *s, const struct run *run)
     }
 }
 
+/* A reservation is its supervisor's word to the broker until that has heard of
+ * a tree: it may be killing it just now, and if we died it would not look for
+ * the cookie of a tree that fills several. */
+static bool fills_reservation (struct shim *s, const struct run *run)
+{
+    for (struct slot *at = NULL;
+         (at = holdings_next_of (&s->holdings, run->token, at));) {
+        if (at->reservation)
+            return true;
+    }
+    return false;
+}
+
 /* ATTACH - a tree is about to begin under these slots.
  *
  * Its first pid is the keeper's own, so that the broker knows of a tree from
  * now on; CMD's follows. Without a valid session it waits unarmed: the next
- * acknowledged BEAT arms it.
+ * acknowledged BEAT arms it. So does what fills a reservation, until the
+ * broker has answered STARTED.
  */
 static void on_attach (struct shim *s, uint64_t keeper,
                        const struct keeper_packet *in, int64_t now,
@@ -79,6 +93,7 @@ static void on_attach (struct shim *s, uint64_t keeper,
     copy_text (run->cgroup, sizeof run->cgroup, in->cgroup);
     copy_text (run->label, sizeof run->label, in->label);
     name_slots (s, run);
+    run->unknown = fills_reservation (s, run);
     started (run, in);
     if (tenure_valid (&s->tenure, now))
         shim_arm (s, run, out);

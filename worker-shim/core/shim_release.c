@@ -228,6 +228,16 @@ static void keep_with (struct shim *s, uint64_t said)
     }
 }
 
+void shim_kept (struct shim *s, const struct u64s *tokens)
+{
+    for (uint32_t i = 0; i < tokens->count; i++) {
+        struct slot *slot = holdings_find (&s->holdings, tokens->at[i]);
+
+        if (slot && slot->state == SLOT_KEPT)
+            make_idle (slot);
+    }
+}
+
 /* A REAPED that keeps all its slots is answered by naming none of them.
  * Answers come in the order of what they answer: it is the oldest's. */
 static void keep_oldest (struct shim *s)

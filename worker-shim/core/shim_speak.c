@@ -210,10 +210,11 @@ struct keeper_packet shim_packet (enum keeper_type type, const struct run *run)
 }
 
 /* Not a tree of an earlier session: its deadline was the old anchor's. Nor
- * one that was told to stop before it was armed: ARM would start it. */
+ * one that was told to stop before it was armed: ARM would start it. Nor one
+ * that the broker does not know of yet. */
 static bool armable (const struct run *run)
 {
-    return run->state == RUN_ATTACHED && !run->lost &&
+    return run->state == RUN_ATTACHED && !run->lost && !run->unknown &&
            (run->armed || !run->stopping);
 }
 

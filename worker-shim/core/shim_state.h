@@ -97,6 +97,8 @@ void shim_release (struct shim *s, uint64_t client,
                    const struct msg_release *in, struct actions *out);
 /* Tell those who released, once all their tokens are answered. */
 void shim_tell_released (struct shim *s, struct actions *out);
+/* The broker has heard that their runs ended: they are idle. */
+void shim_kept (struct shim *s, const struct u64s *tokens);
 void shim_on_released (struct shim *s, const struct msg_released *in,
                        struct actions *out);
 

@@ -111,7 +111,7 @@ bool tenure_beat_ok (struct tenure *t, uint64_t beat)
 
 void tenure_renew (struct tenure *t, int64_t now)
 {
-    if (now > t->anchor)
+    if (now > t->anchor && now < tenure_deadline (t))
         t->anchor = now;
 }
 

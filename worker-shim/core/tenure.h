@@ -68,7 +68,8 @@ bool tenure_accepts (struct tenure *t, uint64_t session, uint64_t epoch,
 uint64_t tenure_send_beat (struct tenure *t, int64_t now);
 /* The broker acknowledged that BEAT. True: the anchor moved forward. */
 bool tenure_beat_ok (struct tenure *t, uint64_t beat);
-/* R9: the same by other means: nobody can have ended our session by now. */
+/* R9: the same by other means: nobody can have ended our session by now. Past
+ * the deadline it is too late: the broker may have ended it before it died. */
 void tenure_renew (struct tenure *t, int64_t now);
 
 /* By when everything must be gone: anchor + T - D. */

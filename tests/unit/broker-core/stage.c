@@ -41,8 +41,8 @@ static void write_change (struct disk *d, const struct change *c)
     void *row;
 
     if (c->kind == CHANGE_META) {
-        assert_true (((const struct meta_record *) c->record)->token_mark
-                     >= d->meta.token_mark);
+        assert_true (((const struct meta_record *) c->record)->token_mark >=
+                     d->meta.token_mark);
         d->meta = *(const struct meta_record *) c->record;
         return;
     }
@@ -164,13 +164,13 @@ static void check_pool_lives (const struct broker *b, const struct pool *pool)
             behind |= strcmp (held_back[k], project) == 0;
         if (behind)
             continue;
-        if (held_by (b, project) + w->r.min > w->session->project->max
-            || reason == REASON_PAUSED) {
+        if (held_by (b, project) + w->r.min > w->session->project->max ||
+            reason == REASON_PAUSED) {
             held_back[count++] = project;
             continue;
         }
-        assert_true (free_in (b, pool) < w->r.min || b->disk_full
-                     || b->learning || reason == REASON_PACING);
+        assert_true (free_in (b, pool) < w->r.min || b->disk_full ||
+                     b->learning || reason == REASON_PACING);
         return;
     }
 }
@@ -291,8 +291,8 @@ static void take (struct actor *a, const struct outgoing *m)
 
 static bool is_to (const struct path *path, const struct actor *a)
 {
-    return path->size == a->peer.path.size
-           && memcmp (path->id, a->peer.path.id, path->size) == 0;
+    return path->size == a->peer.path.size &&
+           memcmp (path->id, a->peer.path.id, path->size) == 0;
 }
 
 static void deliver (struct stage *st)
@@ -314,12 +314,10 @@ static void keep_journal (struct stage *st)
         size_t used = strlen (st->journal), more = strlen (line) + 2;
 
         if (used + more > sizeof st->journal) {
-            memmove (st->journal, st->journal + used / 2,
-                     used - used / 2 + 1);
+            memmove (st->journal, st->journal + used / 2, used - used / 2 + 1);
             used = strlen (st->journal);
         }
-        snprintf (st->journal + used, sizeof st->journal - used, "%s\n",
-                  line);
+        snprintf (st->journal + used, sizeof st->journal - used, "%s\n", line);
     }
 }
 
@@ -333,8 +331,7 @@ void stage_begin (struct stage *st)
 
 void stage_say (struct stage *st, const struct actor *from)
 {
-    broker_step (st->b, &from->peer, &st->msg, st->random++, st->now,
-                 st->out);
+    broker_step (st->b, &from->peer, &st->msg, st->random++, st->now, st->out);
 }
 
 void stage_end (struct stage *st)
@@ -358,8 +355,8 @@ static void beat_all (struct stage *st)
     for (unsigned i = 0; i < st->actor_count; i++) {
         struct actor *a = &st->actors[i];
 
-        if (a->silent || !a->session
-            || st->now - a->beaten < st->settings.timing.beat)
+        if (a->silent || !a->session ||
+            st->now - a->beaten < st->settings.timing.beat)
             continue;
         make_beat (st, a);
         stage_say (st, a);

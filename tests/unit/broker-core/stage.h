@@ -22,12 +22,12 @@ enum { MOST_ACTORS = 32 };
 /* A shim, as far as the broker can see one. */
 struct actor {
     struct peer peer;
-    struct msg_hello hello;     // what it says when it begins
-    uint64_t session;           // 0: none
-    uint64_t seq, beat_seq;     // newest used
-    bool silent;                // does not beat by itself
-    struct u64s holds, acks;    // as its next BEAT says them
-    struct u64s stops;          // told to be ended
+    struct msg_hello hello;  // what it says when it begins
+    uint64_t session;        // 0: none
+    uint64_t seq, beat_seq;  // newest used
+    bool silent;             // does not beat by itself
+    struct u64s holds, acks; // as its next BEAT says them
+    struct u64s stops;       // told to be ended
     int64_t beaten;
 };
 
@@ -35,15 +35,15 @@ struct stage {
     struct settings settings;
     struct identity self;
     struct broker *b;
-    struct outbox *out;         // of the newest batch
+    struct outbox *out; // of the newest batch
     int64_t now;
-    uint64_t random;            // next session id
-    uint64_t highest;           // token that was ever granted
+    uint64_t random;  // next session id
+    uint64_t highest; // token that was ever granted
     unsigned actor_count;
     struct actor actors[MOST_ACTORS];
     struct disk *disk;
-    struct msg msg;             // for messages under way
-    char journal[65536];        // all lines so far, cut at the front
+    struct msg msg;      // for messages under way
+    char journal[65536]; // all lines so far, cut at the front
 };
 
 /* max_slots, half of it a project's cap; pace off; the clock at 1000. */
@@ -57,7 +57,7 @@ void stage_lose_state (struct stage *st, bool marks);
 
 /* One batch: begin, messages, end. */
 void stage_begin (struct stage *st);
-void stage_say (struct stage *st, const struct actor *from);   // st->msg
+void stage_say (struct stage *st, const struct actor *from); // st->msg
 void stage_end (struct stage *st);
 /* The batch of one message. */
 void stage_tell (struct stage *st, const struct actor *from);

@@ -314,11 +314,11 @@ static void open_request_never_leaves_the_window (void **state)
 
     act_request (st, a, 1);
     act_request (st, b, 1);
-    open = act_request (st, b, 1);      // waits behind its own cap
+    open = act_request (st, b, 1); // waits behind its own cap
     b->seq = open + 62;
-    act_request (st, b, 1);             // open + 63: just inside
+    act_request (st, b, 1); // open + 63: just inside
     queued (st, b);
-    act_request (st, b, 1);             // would push it out
+    act_request (st, b, 1); // would push it out
     stage_assert_refused (st, b, ERR_QUEUE_FULL);
     make_cancel (st, b, open);
     stage_tell (st, b);
@@ -423,7 +423,7 @@ static void a_req_gets_one_answer_and_learns_its_grant_from_beats (void **s)
     b->peer.path.req = true;
     act_hello (st, b);
     act_request (st, a, 2);
-    act_request (st, a, 2);     // waits by its cap
+    act_request (st, a, 2); // waits by its cap
     act_request (st, b, 2);
     assert_int_equal (stage_got_count (st, b), 1);
     granted (st, b, 2);
@@ -439,7 +439,7 @@ static void a_req_gets_one_answer_and_learns_its_grant_from_beats (void **s)
     assert_int_equal (ok->grants_count, 1);
     assert_int_equal (ok->grants[0].seq, 2);
     assert_int_equal (ok->grants[0].count, 2);
-    act_beat (st, b);           // acknowledges
+    act_beat (st, b); // acknowledges
     ok = stage_got (st, b, VERB_BEAT_OK);
     assert_int_equal (ok->grants_count, 0);
     stage_destroy (st);
@@ -453,7 +453,7 @@ static void answer_goes_where_the_request_came_from (void **state)
 
     a->peer.path.req = true;
     act_hello (st, a);
-    other = stage_actor (st, "a");  // another REQ socket of the same session
+    other = stage_actor (st, "a"); // another REQ socket of the same session
     other->peer.path.req = true;
     other->session = a->session;
     stage_begin (st);
@@ -482,7 +482,7 @@ static void queued_is_told_again_only_when_it_changes (void **state)
     assert_int_equal (stage_got_count (st, c), 0);
     act_release_some (st, a, 1);
     assert_int_equal (queued (st, c)->slots_ahead, 1);
-    c->peer.path.id[0] = 7;     // reconnected: told again what it waits for
+    c->peer.path.id[0] = 7; // reconnected: told again what it waits for
     act_beat (st, c);
     assert_int_equal (queued (st, c)->slots_ahead, 1);
     act_beat (st, c);
@@ -621,12 +621,12 @@ static void grant_above_the_bucket_is_made_whole_and_leaves_debt (void **s)
     a = stage_shim (st, "a");
     b = stage_shim (st, "b");
     act_request (st, a, 20);
-    granted (st, a, 20);                // the bucket was full
+    granted (st, a, 20); // the bucket was full
     act_request (st, b, 1);
     queued (st, b);
     stage_sleep (st, 1624);
     assert_null (stage_got (st, b, VERB_GRANT));
-    stage_sleep (st, 1);                // 12 of debt and 1 more, 8 a second
+    stage_sleep (st, 1); // 12 of debt and 1 more, 8 a second
     granted (st, b, 1);
     stage_destroy (st);
 }
@@ -662,7 +662,7 @@ static void set_max_up_wakes_the_queue_and_survives_a_restart (void **state)
     assert_int_equal (stage_meta (st)->max_slots, 30);
 
     stage_restart (st);
-    act_request (st, a, 5);     // the cap followed: 15
+    act_request (st, a, 5); // the cap followed: 15
     granted (st, a, 5);
     stage_destroy (st);
 }
@@ -697,16 +697,16 @@ static void set_max_down_drains_and_never_takes (void **state)
 
     act_request (st, a, 10);
     act_request (st, b, 4);
-    act_request (st, a, 1);     // waits by cap
+    act_request (st, a, 1); // waits by cap
     make_request (st, b, 6);
     stage_tell (st, b);
     granted (st, b, 6);
-    act_request (st, b, 6);     // waits
+    act_request (st, b, 6); // waits
     message_init (&st->msg, VERB_SET_MAX);
     st->msg.set_max.max_slots = 10;
     stage_tell (st, admin);
     assert_int_equal (stage_in_use (st), 20);
-    e = stage_got (st, b, VERB_ERROR);  // 6 of at most 5: never again
+    e = stage_got (st, b, VERB_ERROR); // 6 of at most 5: never again
     assert_non_null (e);
     assert_string_equal (e->error, "EXCEEDS_MAX");
     assert_string_equal (e->re, "REQUEST");
@@ -783,7 +783,7 @@ static void a_host_has_its_own_queue_and_limit (void **state)
     assert_true (outbox_flush (st->out)); // remote: must survive power
     act_request (st, other, 2);
     assert_string_equal (queued (st, other)->detail, "1 of 3 free, 2 wanted");
-    act_request (st, here, 5);            // not behind vm2's queue
+    act_request (st, here, 5); // not behind vm2's queue
     granted (st, here, 5);
     assert_false (outbox_flush (st->out));
     stage_destroy (st);
@@ -816,7 +816,7 @@ static void power_durability_flushes_every_grant (void **state)
 
     a = stage_shim (st, "a");
     act_request (st, a, 1);
-    assert_true (outbox_flush (st->out));   // the first raises the mark
+    assert_true (outbox_flush (st->out)); // the first raises the mark
     act_request (st, a, 1);
     assert_false (outbox_flush (st->out));
     st->settings.power = true;
@@ -854,15 +854,13 @@ int main (void)
             a_req_gets_one_answer_and_learns_its_grant_from_beats),
         cmocka_unit_test (answer_goes_where_the_request_came_from),
         cmocka_unit_test (queued_is_told_again_only_when_it_changes),
-        cmocka_unit_test (
-            cancelled_request_is_expired_and_wakes_those_behind),
+        cmocka_unit_test (cancelled_request_is_expired_and_wakes_those_behind),
         cmocka_unit_test (cancel_of_what_was_granted_meanwhile_releases_it),
         cmocka_unit_test (cancel_in_the_batch_of_its_request_answers_both),
         cmocka_unit_test (
             cancel_all_withdraws_what_waits_and_keeps_what_is_held),
         cmocka_unit_test (herd_starts_eight_a_second),
-        cmocka_unit_test (
-            grant_above_the_bucket_is_made_whole_and_leaves_debt),
+        cmocka_unit_test (grant_above_the_bucket_is_made_whole_and_leaves_debt),
         cmocka_unit_test (set_max_up_wakes_the_queue_and_survives_a_restart),
         cmocka_unit_test (configuration_that_changed_later_wins_over_set_max),
         cmocka_unit_test (set_max_down_drains_and_never_takes),

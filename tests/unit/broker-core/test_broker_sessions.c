@@ -30,10 +30,9 @@ static void welcome_dictates_times_and_says_whose_host_it_is (void **state)
     assert_int_equal (w->ttl_ms, 60000);
     assert_int_equal (w->drift_ms, 2000);
     stage_remote (st, "a", "vm2");
-    assert_false (
-        ((const struct msg_welcome *) stage_got (st, &st->actors[1],
-                                                 VERB_WELCOME))
-            ->own_host);
+    assert_false (((const struct msg_welcome *) stage_got (st, &st->actors[1],
+                                                           VERB_WELCOME))
+                      ->own_host);
     stage_destroy (st);
 }
 
@@ -304,10 +303,10 @@ static void only_a_beat_with_a_newer_seq_renews (void **state)
     act_beat (st, a);
     stage_sleep (st, 50000);
     a->beat_seq = 1;
-    act_beat (st, a);           // 2 again
+    act_beat (st, a); // 2 again
     ok = stage_got (st, a, VERB_BEAT_OK);
     assert_int_equal (ok->seq, 2);
-    act_request (st, a, 1);     // shows life, renews nothing
+    act_request (st, a, 1); // shows life, renews nothing
     stage_sleep (st, 9999);
     act_beat (st, a);
     assert_non_null (stage_got (st, a, VERB_BEAT_OK));
@@ -342,10 +341,10 @@ static void grant_that_was_not_acknowledged_comes_again (void **state)
 
     act_request (st, a, 2);
     act_request (st, a, 1);
-    a->holds.count = a->acks.count = 0;         // both were lost
+    a->holds.count = a->acks.count = 0; // both were lost
     make_beat (st, a);
     st->msg.beat.acks.count = 1;
-    st->msg.beat.acks.at[0] = 2;                // the second is known
+    st->msg.beat.acks.at[0] = 2; // the second is known
     stage_tell (st, a);
     ok = stage_got (st, a, VERB_BEAT_OK);
     assert_int_equal (ok->grants_count, 1);
@@ -364,12 +363,12 @@ static void slot_that_two_beats_do_not_name_is_free (void **state)
     (void) state;
 
     act_request (st, a, 2);
-    act_beat (st, a);           // acknowledges both
+    act_beat (st, a); // acknowledges both
     a->holds.count = 1;
     act_beat (st, a);
     assert_int_equal (stage_in_use (st), 2);
     u64s_add (&a->holds, 2);
-    act_beat (st, a);           // not running
+    act_beat (st, a); // not running
     a->holds.count = 1;
     act_beat (st, a);
     assert_int_equal (stage_in_use (st), 2);
@@ -418,8 +417,8 @@ static void token_that_is_not_its_own_must_be_stopped (void **state)
 
 /* ---- loss ---- */
 
-static void silent_session_is_suspect_then_lost_then_its_slots_come_back (
-    void **state)
+static void
+silent_session_is_suspect_then_lost_then_its_slots_come_back (void **state)
 {
     struct stage *st = stage_create (10);
     struct actor *a = stage_remote (st, "a", "vm2");
@@ -476,10 +475,10 @@ static void own_host_slot_comes_back_by_proof_only (void **state)
     assert_int_equal (leases[0].supervisor.pid, 77);
     assert_true (leases[2].tree && !leases[2].word);
     assert_int_equal (leases[2].token, 3);
-    assert_int_equal (leases[2].first, 2);      // its environment names 2
+    assert_int_equal (leases[2].first, 2); // its environment names 2
     assert_string_equal (leases[2].cgroup, "slotbus/2");
 
-    stage_sleep (st, 1000000);                  // no timer
+    stage_sleep (st, 1000000); // no timer
     assert_int_equal (stage_in_use (st), 3);
     stage_begin (st);
     broker_observe_proven (st->b, 2, st->now, st->out);
@@ -608,12 +607,12 @@ static void nothing_expires_for_time_the_broker_was_not_there (void **state)
     a->silent = true;
     act_beat (st, a);
     stage_sleep (st, 10000);
-    st->now += 300000;          // stopped
+    st->now += 300000; // stopped
     stage_begin (st);
     stage_end (st);
     assert_true (stage_logged (st, "stall    gap_ms=300000"));
     assert_int_equal (stage_in_use (st), 1);
-    stage_sleep (st, 51999);    // 50000 were left, and 2 x stall
+    stage_sleep (st, 51999); // 50000 were left, and 2 x stall
     assert_false (stage_logged (st, "lost "));
     stage_sleep (st, 1);
     assert_true (stage_logged (st, "lost "));
@@ -639,7 +638,7 @@ static void nothing_expires_before_the_socket_was_drained (void **state)
         stage_end (st);
     }
     assert_false (stage_logged (st, "lost "));
-    act_beat (st, a);           // drained, and there it was... too late
+    act_beat (st, a); // drained, and there it was... too late
     stage_assert_refused (st, a, ERR_NO_SESSION);
     stage_destroy (st);
 }
@@ -658,14 +657,14 @@ static void restart_gives_everybody_a_full_ttl (void **state)
     act_request (st, c, 2);
     a->silent = true;
     stage_sleep (st, 55000);
-    st->now += 500000;          // dead
+    st->now += 500000; // dead
     stage_restart (st);
     assert_int_equal (stage_in_use (st), 3);
     act_beat (st, b);
     assert_int_equal (
         ((const struct msg_beat_ok *) stage_got (st, b, VERB_BEAT_OK))->epoch,
         2);
-    act_beat (st, c);           // its path is known again: told what waits
+    act_beat (st, c); // its path is known again: told what waits
     assert_non_null (stage_got (st, c, VERB_QUEUED));
     stage_sleep (st, 59999);
     assert_false (stage_logged (st, "lost "));
@@ -804,7 +803,7 @@ static void learning_grants_nothing_and_adopts_what_is_held (void **state)
     assert_int_equal (stage_in_use (st), 2);
     b->hello.nonce += 1000;
     act_hello (st, b);
-    make_beat (st, b);          // in a BEAT it is as good
+    make_beat (st, b); // in a BEAT it is as good
     stage_tell (st, b);
     assert_int_equal (stage_in_use (st), 3);
     act_request (st, b, 1);

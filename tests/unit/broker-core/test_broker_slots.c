@@ -111,7 +111,7 @@ static void reaped_frees_the_slot_of_a_run (void **state)
     act_reaped (st, a, 1);
     assert_int_equal (released (st, a)->tokens.at[0], 1);
     assert_int_equal (stage_in_use (st), 0);
-    act_reaped (st, a, 1);      // again: the answer was lost
+    act_reaped (st, a, 1); // again: the answer was lost
     assert_int_equal (released (st, a)->expired.at[0], 1);
     stage_destroy (st);
 }
@@ -436,11 +436,13 @@ static void kill_of_a_run_before_started_waits_for_its_holder (void **state)
     stage_tell (st, admin);
     assert_false (killed (st, admin)->done);
     assert_int_equal (stage_in_use (st), 1);
-    for (unsigned i = 0; i < 2; i++) { // it has never had it
+    for (unsigned i = 0; i < 2; i++) { // the GRANT is on its way still
         make_beat (st, a);
         st->msg.beat.holds.count = st->msg.beat.acks.count = 0;
         stage_tell (st, a);
     }
+    assert_int_equal (stage_in_use (st), 1);
+    act_reaped (st, a, 1); // it has never had it
     assert_int_equal (stage_in_use (st), 0);
     stage_destroy (st);
 }
@@ -455,7 +457,7 @@ static void kill_withdraws_the_queue_unless_told_otherwise (void **state)
     (void) state;
 
     b->peer.path.req = true;
-    b->hello.project[0] = 'a';  // a REQ of the same project on another host
+    b->hello.project[0] = 'a'; // a REQ of the same project on another host
     copy_text (b->hello.machine, 65, "m2");
     copy_text (b->hello.host, 65, "vm2");
     copy_text (b->hello.boot, 65, "b2");
@@ -660,8 +662,8 @@ static void status_of_more_than_a_page_stays_what_it_was (void **state)
         s = stage_got (st, admin, VERB_STATUS_OK);
         assert_int_equal (s->snapshot, snapshot);
         assert_int_equal (s->in_use, 150);
-        rows += s->hosts_count + s->projects_count + s->agents_count
-                + s->queue_count;
+        rows += s->hosts_count + s->projects_count + s->agents_count +
+                s->queue_count;
         for (unsigned i = 0; i < s->agents_count; i++) {
             assert_true (s->agents[i].token > last);
             last = s->agents[i].token;
@@ -780,8 +782,8 @@ static void topics_are_numbered_and_published_when_they_change (void **state)
     stage_destroy (st);
 }
 
-static void project_that_is_gone_is_published_as_empty_and_comes_back (
-    void **state)
+static void
+project_that_is_gone_is_published_as_empty_and_comes_back (void **state)
 {
     struct stage *st = stage_create (10);
     struct actor *a = stage_shim (st, "a");
@@ -805,9 +807,12 @@ static void project_that_is_gone_is_published_as_empty_and_comes_back (
 
 static struct sample calm (const struct stage *st)
 {
-    return (struct sample){.at = st->now, .cpu_percent = 45.2,
-                           .memory_percent = 62.1, .load1 = 4.3,
-                           .disk_percent = 58, .inodes_percent = NAN};
+    return (struct sample){.at = st->now,
+                           .cpu_percent = 45.2,
+                           .memory_percent = 62.1,
+                           .load1 = 4.3,
+                           .disk_percent = 58,
+                           .inodes_percent = NAN};
 }
 
 static void health_is_published_on_change_and_at_every_interval (void **state)

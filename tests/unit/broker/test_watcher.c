@@ -191,6 +191,63 @@ static void cgroup_of_another_name_is_never_opened (void **state)
     assert_int_not_equal (look_at (&l), LEFT_NOTHING);
 }
 
+/* A cgroup of the test's own below the cgroup2 mount; false: none is to be had
+ * here. `ret_path` is absolute, the lease's is below the mount. */
+static bool make_cgroup (struct leftover *l, char *ret_path, size_t size)
+{
+    static const char *const mounts[] = {"/sys/fs/cgroup",
+                                         "/sys/fs/cgroup/unified"};
+    char control[128];
+
+    snprintf (l->lease.cgroup, sizeof l->lease.cgroup, "slotbus-%d-test-%ld",
+              TOKEN, (long) getpid ());
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf (control, sizeof control, "%s/cgroup.procs", mounts[i]);
+        snprintf (ret_path, size, "%s/%s", mounts[i], l->lease.cgroup);
+        if (access (control, W_OK) == 0 && mkdir (ret_path, 0755) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void enter_cgroup (const char *path, pid_t pid)
+{
+    char file[512], text[32];
+    int fd;
+
+    snprintf (file, sizeof file, "%s/cgroup.procs", path);
+    snprintf (text, sizeof text, "%ld", (long) pid);
+    fd = open (file, O_WRONLY);
+    assert_int_equal (write_all (fd, text, strlen (text)), 0);
+    close (fd);
+}
+
+static void cgroup_shows_and_ends_what_has_no_cookie (void **state)
+{
+    struct leftovers *leftovers = leftovers_create (BROKER, folder);
+    struct child c = start ("");
+    struct leftover l = a_tree ();
+    char path[384];
+    int status;
+
+    (void) state;
+    if (!make_cgroup (&l, path, sizeof path)) {
+        end (&c);
+        skip ();
+    }
+    assert_int_equal (look_at (&l), LEFT_NOTHING);
+    enter_cgroup (path, c.pid);
+    assert_int_equal (look_at (&l), LEFT_SOMETHING);
+    assert_int_equal (leftovers_end (leftovers, &l.lease), 1);
+    assert_int_equal (waitpid (c.pid, &status, 0), c.pid);
+    assert_true (WIFSIGNALED (status));
+    assert_int_equal (look_at (&l), LEFT_NOTHING);
+    assert_int_equal (rmdir (path), 0);
+    assert_int_equal (look_at (&l), LEFT_NOTHING); // gone: the same proof
+    close (c.hold);
+    leftovers_destroy (leftovers);
+}
+
 static void only_the_tree_is_ended (void **state)
 {
     struct leftovers *leftovers = leftovers_create (BROKER, folder);
@@ -430,11 +487,10 @@ static void what_outlives_the_patience_is_ended (void **state)
     broker_start (s.broker, s.now, s.out);
     end (&shim);
     assert_true (until (&s, 0, 1));
-    while (waitpid (tree.pid, &status, WNOHANG) == 0)
-        turn (&s);
-    assert_true (WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL);
     assert_true (until (&s, 0, 0));
-    close (tree.hold);
+    close (tree.hold); // it would end by itself now
+    assert_int_equal (waitpid (tree.pid, &status, 0), tree.pid);
+    assert_true (WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL);
     end_scene (&s);
 }
 
@@ -448,6 +504,7 @@ int main (void)
         T (cookie_of_another_tree_or_broker_is_not_ours),
         T (held_witness_lock_proves_life),
         T (cgroup_of_another_name_is_never_opened),
+        T (cgroup_shows_and_ends_what_has_no_cookie),
         T (only_the_tree_is_ended),
         T (session_is_lost_when_its_shim_ends),
         T (shim_that_died_before_the_broker_started_is_lost_at_once),

@@ -203,7 +203,6 @@ static void token_that_is_not_ours_is_the_brokers_to_judge (void **s)
     const struct msg_released *told;
 
     stage_reserve (st, 50, 10, 1);
-    in = &stage_message (st, VERB_RELEASED)->released;
     stage_message (st, VERB_RELEASE);
     u64s_add (&st->msg->release.tokens, 10);
     u64s_add (&st->msg->release.tokens, 3);
@@ -284,6 +283,18 @@ static void two_commands_may_wait_for_one_token (void **s)
     stage_hear (st);
     assert_non_null (stage_told (st, 1, VERB_RELEASED));
     assert_non_null (stage_told (st, 2, VERB_RELEASED));
+}
+
+static void grant_that_was_released_before_it_was_taken_goes_once (void **s)
+{
+    struct stage *st = *s;
+
+    stage_request (st, 1, 50, 1);
+    stage_grant (st, st->seq, 10, 1);
+    stage_release_token (st, 2, 10, false);
+    assert_non_null (stage_sent (st, VERB_RELEASE));
+    stage_client_gone (st, 1);
+    assert_null (stage_sent (st, VERB_RELEASE));
 }
 
 static void command_that_went_is_not_told (void **s)
@@ -381,6 +392,7 @@ int main (void)
         LIVE (token_with_a_tree_elsewhere_is_busy),
         LIVE (broker_that_believes_in_a_tree_gets_the_proof),
         LIVE (two_commands_may_wait_for_one_token),
+        LIVE (grant_that_was_released_before_it_was_taken_goes_once),
         LIVE (command_that_went_is_not_told),
         LIVE (release_number_65_is_busy),
         LIVE (bound_slots_go_on_their_supervisors_word),

@@ -276,14 +276,25 @@ static void absent_broker_of_the_own_host_costs_nothing (void **s)
     struct stage *st = *s;
 
     stage_start (st, 1, 50, 10, 1);
-    st->now = 30000; // long past T
     actions_clear (st->out);
-    shim_on_broker_absent (st->shim, false, st->now, st->out);
+    shim_on_broker_absent (st->shim, false, H, st->out);
     assert_int_equal (shim_anchor (st->shim), 0); // stopped: it holds its lock
-    shim_on_broker_absent (st->shim, true, st->now, st->out);
-    assert_int_equal (shim_anchor (st->shim), 30000);
+    for (int64_t now = H; now <= 10 * T; now += H / 2)
+        shim_on_broker_absent (st->shim, true, now, st->out);
+    assert_int_equal (shim_anchor (st->shim), 10 * T);
     assert_int_equal (stage_packet (st, 1, KEEPER_ARM)->deadline_ms,
-                      30000 + T - D);
+                      10 * T + T - D);
+}
+
+/* Before it died, it may have ended a session that it had not heard of. */
+static void absence_that_is_seen_past_the_deadline_comes_too_late (void **s)
+{
+    struct stage *st = *s;
+
+    shim_on_broker_absent (st->shim, true, T - D, st->out);
+    assert_int_equal (shim_anchor (st->shim), 0);
+    shim_on_broker_absent (st->shim, true, T - D - 1, st->out);
+    assert_int_equal (shim_anchor (st->shim), T - D - 1);
 }
 
 static void absent_broker_of_another_host_says_nothing (void **s)
@@ -460,6 +471,7 @@ int main (void)
         LIVE (whoever_is_heard_is_not_reconnected),
         LIVE (reconnecting_keeps_the_session_and_its_beats),
         LIVE (absent_broker_of_the_own_host_costs_nothing),
+        LIVE (absence_that_is_seen_past_the_deadline_comes_too_late),
         TEST (absent_broker_of_another_host_says_nothing),
         LIVE (lost_session_ends_trees_and_says_hello_for_what_still_runs),
         LIVE (tree_that_ends_between_sessions_is_proven_to_the_next),

@@ -418,6 +418,26 @@ static void cgroup_holds_what_escapes (void **s)
     finish (w);
 }
 
+/* Whoever got in there: as long as it lives the tree is not gone. */
+static void tree_without_children_whose_cgroup_lives_is_not_empty (void **s)
+{
+    struct world *w = prepare (true);
+    int above;
+
+    (void) s;
+    start (w, "done");
+    await_empty (w);
+    above = openat (w->tree.cgroup.dir, "../cgroup.procs", O_WRONLY);
+    assert_true (above >= 0);
+    assert_int_equal (cgroup_enter (&w->tree.cgroup), 0);
+    assert_false (tree_empty (&w->tree));
+    assert_true (w->tree.childless);
+    assert_int_equal (write_all (above, "0", 1), 0);
+    assert_true (tree_empty (&w->tree));
+    close (above);
+    finish (w);
+}
+
 static void cgroups_nested_by_the_tree_are_removed_with_it (void **s)
 {
     struct world *w = prepare (true);
@@ -438,12 +458,14 @@ static void term_reaches_all_also_the_stopped (void **s)
 {
     struct world *w = prepare (false);
     struct pids left = PIDS_NONE;
+    int64_t began = clock_monotonic_ms ();
 
     (void) s;
     start (w, "family");
     await_ready (w, FAMILY);
     tree_term (&w->tree);
     do { // all but the two that ignore it
+        assert_false (is_late (began));
         await_death ();
         tree_empty (&w->tree);
         pids_free (&left);
@@ -881,6 +903,8 @@ int main (int argc, char **argv)
         cmocka_unit_test (kill_overtakes_a_fork_storm),
         cmocka_unit_test (kill_overtakes_a_fork_storm_in_a_cgroup),
         cmocka_unit_test (cgroup_holds_what_escapes),
+        cmocka_unit_test (
+            tree_without_children_whose_cgroup_lives_is_not_empty),
         cmocka_unit_test (cgroups_nested_by_the_tree_are_removed_with_it),
         cmocka_unit_test (term_reaches_all_also_the_stopped),
         cmocka_unit_test (nobody_is_asked_twice),

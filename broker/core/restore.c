@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* What the store had, and the start: a restart is part of the protocol.
+ *
+ * Rows are believed one by one: whatever they say, tokens and numbers rise
+ * from above them.
+ */
+#include "core/broker.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "core/ledger.h"
+#include "core/memory.h"
+
+void broker_restore_session (struct broker *b, const struct session_record *r)
+{
+    if (r->id && !sessions_find (&b->sessions, r->id))
+        ledger_begin (b, r, b->turned, NULL);
+}
+
+static void above (uint64_t *next, uint64_t used)
+{
+    if (*next <= used)
+        *next = used + 1;
+}
+
+void broker_restore_lease (struct broker *b, const struct lease_record *r)
+{
+    struct lease *l;
+
+    above (&b->next_token, r->token);
+    if (!r->token || leases_find (&b->leases, r->token))
+        return;
+    l = ledger_add_lease (b, r, NULL);
+    if (r->state != LEASE_ACTIVE && r->state != LEASE_KILLING)
+        l->r.state = LEASE_LIMBO;
+}
+
+void broker_restore_waiter (struct broker *b, const struct waiter_record *r)
+{
+    struct session *s = sessions_find (&b->sessions, r->session);
+
+    above (&b->next_number, r->number);
+    if (!r->number || table_find (&b->waiters, r->number))
+        return;
+    if (!s || session_number (s, r->seq) || !session_fits (s, r->seq)) {
+        b->strays = resized (b->strays, b->stray_count + 1, sizeof *b->strays);
+        b->strays[b->stray_count++] = r->number;
+        return;
+    }
+    session_accept (s, r->seq);
+    ledger_wait (b, s, r)->stored = true;
+}
+
+void broker_restore_damaged (struct broker *b, uint64_t token)
+{
+    struct lease_record r = {
+        .token = token,
+        .state = LEASE_LIMBO,
+        .since = b->turned,
+        .granted = b->turned,
+        .first = token,
+        .count = 1,
+        .asked = 1,
+        .percent = NAN,
+    };
+    struct lease *l;
+
+    above (&b->next_token, token);
+    if (token == 0 || leases_find (&b->leases, token))
+        return;
+    copy_text (r.project, sizeof r.project, "damaged");
+    copy_text (r.host, sizeof r.host, b->self.host);
+    l = ledger_add_lease (b, &r, NULL);
+    l->damaged = true;
+    l->until = INT64_MAX; // an administrator's word
+}
+
+static void lose_old_boots (struct broker *b, int64_t now, struct outbox *out)
+{
+    for (size_t i = b->sessions.count; i-- > 0;) {
+        struct session *s = b->sessions.at[i];
+
+        if (s->r.own && strcmp (s->r.boot, b->self.boot) != 0)
+            ledger_lose (b, s, "rebooted", now, out);
+    }
+    for (size_t i = leases_count (&b->leases); i-- > 0;) {
+        struct lease *l = leases_at (&b->leases, i);
+
+        if (l->r.own && strcmp (l->r.boot, b->self.boot) != 0)
+            ledger_release (b, l, "rebooted", out);
+    }
+}
+
+/* Times of another boot, or of a clock that began anew, mean nothing. */
+static int64_t past (int64_t then, int64_t now)
+{
+    return then > now ? now : then;
+}
+
+/* A full T for everybody who was alive (R5); what has no holder waits as if
+ * he had been lost just now. */
+static void resume_lease (struct broker *b, struct lease *l, int64_t now,
+                          struct outbox *out)
+{
+    const struct timing *t = &b->settings.timing;
+    bool held = sessions_find (&b->sessions, l->r.session) != NULL;
+    int64_t until = l->r.own ? INT64_MAX : now + t->ttl + t->lock_delay;
+
+    l->r.since = past (l->r.since, now);
+    l->r.granted = past (l->r.granted, now);
+    l->unnamed = 0;
+    if (l->damaged)
+        return;
+    if (l->r.state != LEASE_LIMBO && !held)
+        ledger_orphan (b, l, until, now, now, out);
+    l->until = until;
+    l->beaten = now;
+}
+
+/* Requests that nobody waits for any more. */
+static void drop_strays (struct broker *b, struct outbox *out)
+{
+    for (size_t i = 0; i < b->stray_count; i++)
+        outbox_change (out, CHANGE_WAITER, b->strays[i], NULL);
+    b->stray_count = 0;
+}
+
+void broker_start (struct broker *b, int64_t now, struct outbox *out)
+{
+    b->turned = now;
+    drop_strays (b, out);
+    lose_old_boots (b, now, out);
+    for (size_t i = 0; i < b->sessions.count; i++) {
+        struct session *s = b->sessions.at[i];
+
+        s->seen = s->beaten = now;
+        s->deadline = now + b->settings.timing.ttl;
+    }
+    for (size_t i = 0; i < leases_count (&b->leases); i++)
+        resume_lease (b, leases_at (&b->leases, i), now, out);
+    for (size_t i = 0; i < b->waiters.count; i++) {
+        struct waiter *w = b->waiters.at[i];
+
+        w->r.since = past (w->r.since, now);
+    }
+    ledger_settle_max (b, out);
+    ledger_watch (b);
+    outbox_journal (out, b->learning ? JOURNAL_WARNING : JOURNAL_INFO,
+                    "start    epoch=%" PRIu64
+                    " sessions=%zu leases=%zu waiting=%zu learning=%s",
+                    b->meta.epoch, b->sessions.count, leases_count (&b->leases),
+                    b->waiters.count, b->learning ? "true" : "false");
+    state_log_policy (b, out);
+}

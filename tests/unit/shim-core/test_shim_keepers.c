@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Keepers: who may attach, what arms them, and what their end means; STOP. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "unit/shim-core/stage.h"
+
+static void keeper_is_armed_at_once_while_the_session_is_valid (void **s)
+{
+    struct stage *st = *s;
+    const struct keeper_packet *arm;
+    const struct msg_started *started;
+
+    stage_start (st, 7, 50, 10, 2);
+    arm = stage_packet (st, 7, KEEPER_ARM);
+    assert_int_equal (arm->magic, KEEPER_MAGIC);
+    assert_int_equal (arm->token, 10);
+    assert_int_equal (arm->deadline_ms, T - D); // anchor 0
+    assert_int_equal (arm->grace_ms, G);
+    assert_int_equal (arm->confirm_ms, K);
+    assert_int_equal (arm->linger_ms, LINGER);
+    assert_int_equal (arm->boottime, 0);
+    started = stage_sent (st, VERB_STARTED);
+    assert_int_equal (started->tokens.count, 2);
+    assert_int_equal (started->tokens.at[0], 10); // the first names the tree
+    assert_int_equal (started->pid, 7);
+    assert_string_equal (started->cgroup, "tree-10");
+}
+
+static void each_acknowledged_beat_arms_again (void **s)
+{
+    struct stage *st = *s;
+
+    stage_start (st, 7, 50, 10, 1);
+    stage_wait (st, H);
+    assert_null (stage_packet (st, 7, KEEPER_ARM));
+    st->now += 300;
+    stage_beat_ok (st, 2);
+    assert_int_equal (stage_packet (st, 7, KEEPER_ARM)->deadline_ms, H + T - D);
+    stage_beat_ok (st, 2); // the same again moves nothing
+    assert_null (stage_packet (st, 7, KEEPER_ARM));
+    stage_beat_ok (st, 1);
+    assert_null (stage_packet (st, 7, KEEPER_ARM));
+}
+
+static void keeper_that_comes_past_the_deadline_waits_for_a_beat (void **s)
+{
+    struct stage *st = *s;
+
+    stage_run (st, 7, 50, 1);
+    stage_grant (st, st->seq, 10, 1);
+    stage_wait (st, T - D);
+    stage_attach (st, 7, 10, 1);
+    assert_null (stage_packet (st, 7, KEEPER_ARM));
+    assert_null (stage_packet (st, 7, KEEPER_REFUSE));
+    stage_beat_ok (st, 2);
+    assert_int_equal (stage_packet (st, 7, KEEPER_ARM)->deadline_ms,
+                      2 * (T - D));
+}
+
+static void keeper_with_another_claim_is_refused (void **s)
+{
+    struct stage *st = *s;
+    const struct keeper_packet *refusal;
+    struct keeper_packet in = {.magic = KEEPER_MAGIC,
+                               .type = KEEPER_ATTACH,
+                               .token = 10,
+                               .count = 1,
+                               .pid = 8,
+                               .cookie = "b00f:11"};
+
+    stage_run (st, 7, 50, 1);
+    stage_grant (st, st->seq, 10, 1);
+    shim_on_keeper (st->shim, 8, &in, st->now, st->out);
+    refusal = stage_packet (st, 8, KEEPER_REFUSE);
+    assert_non_null (strstr (refusal->reason, "cookie"));
+    assert_int_equal (stage_find (st, ACT_HANG_UP_KEEPER)->keeper, 8);
+    stage_attach (st, 8, 10, 2);
+    assert_non_null (stage_packet (st, 8, KEEPER_REFUSE));
+    stage_attach (st, 8, 11, 1);
+    assert_non_null (stage_packet (st, 8, KEEPER_REFUSE));
+    stage_attach (st, 7, 10, 1);
+    assert_null (stage_packet (st, 7, KEEPER_REFUSE));
+    stage_attach (st, 8, 10, 1); // a second one
+    assert_non_null (stage_packet (st, 8, KEEPER_REFUSE));
+    stage_attach (st, 7, 10, 1); // or the same again
+    assert_non_null (stage_packet (st, 7, KEEPER_REFUSE));
+}
+
+static void idle_reservation_is_not_for_keepers (void **s)
+{
+    struct stage *st = *s;
+
+    stage_reserve (st, 50, 10, 1);
+    stage_attach (st, 7, 10, 1);
+    assert_non_null (stage_packet (st, 7, KEEPER_REFUSE));
+}
+
+/* It may be killing the reservation just now, as one without a tree. */
+static void tree_in_a_reservation_waits_until_the_broker_knows_of_it (void **s)
+{
+    struct stage *st = *s;
+
+    stage_reserve (st, 50, 10, 1);
+    stage_run (st, 7, 50, 1);
+    stage_attach (st, 7, 10, 1);
+    assert_null (stage_packet (st, 7, KEEPER_ARM));
+    assert_non_null (stage_sent (st, VERB_STARTED));
+    stage_live (st, H);
+    assert_null (stage_packet (st, 7, KEEPER_ARM));
+    stage_ok (st, VERB_STARTED, 0, 10);
+    assert_int_equal (stage_packet (st, 7, KEEPER_ARM)->deadline_ms,
+                      shim_anchor (st->shim) + T - D);
+    stage_ok (st, VERB_STARTED, 0, 10);
+    assert_null (stage_packet (st, 7, KEEPER_ARM));
+}
+
+static void answer_that_comes_past_the_deadline_arms_nobody (void **s)
+{
+    struct stage *st = *s;
+
+    stage_reserve (st, 50, 10, 1);
+    stage_run (st, 7, 50, 1);
+    stage_attach (st, 7, 10, 1);
+    stage_wait (st, T - D);
+    stage_ok (st, VERB_STARTED, 0, 10);
+    assert_null (stage_packet (st, 7, KEEPER_ARM));
+    stage_beat_ok (st, 2);
+    assert_non_null (stage_packet (st, 7, KEEPER_ARM));
+}
+
+static void started_is_said_again_with_the_commands_pid (void **s)
+{
+    struct stage *st = *s;
+    const struct msg_started *started;
+
+    stage_start (st, 7, 50, 10, 1);
+    stage_ok (st, VERB_STARTED, 0, 10);
+    stage_wait (st, H);
+    assert_null (stage_sent (st, VERB_STARTED));
+    stage_keeper (st, 7, KEEPER_STARTED, 10, 4711);
+    started = stage_sent (st, VERB_STARTED);
+    assert_int_equal (started->pid, 4711);
+    stage_wait (st, H);
+    assert_non_null (stage_sent (st, VERB_STARTED)); // until it is answered
+    stage_ok (st, VERB_STARTED, 0, 10);
+    stage_wait (st, H);
+    assert_null (stage_sent (st, VERB_STARTED));
+}
+
+static void answer_to_the_first_started_is_not_the_seconds (void **s)
+{
+    struct stage *st = *s;
+
+    stage_start (st, 7, 50, 10, 1);
+    stage_keeper (st, 7, KEEPER_STARTED, 10, 4711);
+    stage_ok (st, VERB_STARTED, 0, 10);
+    stage_wait (st, H);
+    assert_non_null (stage_sent (st, VERB_STARTED));
+}
+
+static void reaped_gives_a_runs_own_slots_back (void **s)
+{
+    struct stage *st = *s;
+    const struct msg_reaped *reaped;
+
+    stage_start (st, 7, 50, 10, 2);
+    stage_keeper (st, 7, KEEPER_EXITED, 10, 3 << 8);
+    assert_null (stage_sent (st, VERB_REAPED)); // its children linger
+    stage_keeper (st, 7, KEEPER_REAPED, 10, 3 << 8);
+    reaped = stage_sent (st, VERB_REAPED);
+    assert_int_equal (reaped->tokens.count, 2);
+    assert_int_equal (reaped->status, 3);
+    assert_false (reaped->keep);
+    assert_false (stage_holds (st, 10));
+    stage_wait (st, H);
+    assert_non_null (stage_sent (st, VERB_REAPED)); // until it is answered
+    stage_released (st, 10, 2);
+    stage_wait (st, H);
+    assert_null (stage_sent (st, VERB_REAPED));
+}
+
+static void reservation_outlives_its_run (void **s)
+{
+    struct stage *st = *s;
+    const struct msg_reaped *reaped;
+
+    stage_reserve (st, 50, 10, 2);
+    stage_run (st, 7, 50, 2);
+    stage_attach (st, 7, 10, 2);
+    stage_keeper (st, 7, KEEPER_REAPED, 10, 0);
+    reaped = stage_sent (st, VERB_REAPED);
+    assert_int_equal (reaped->tokens.count, 2);
+    assert_true (reaped->keep);
+    assert_true (stage_holds (st, 10));
+    stage_wait (st, H);
+    assert_non_null (stage_sent (st, VERB_REAPED));
+    stage_kept (st);
+    stage_wait (st, H);
+    assert_null (stage_sent (st, VERB_REAPED));
+    stage_run (st, 8, 50, 2);
+    assert_non_null (stage_told (st, 8, VERB_GRANT));
+}
+
+/* Keepers 7 and 8 fill 11 and 10; `first` is reaped before the other. */
+static void answer_one_of_two (struct stage *st, uint64_t first)
+{
+    stage_reserve (st, 50, 10, 2);
+    stage_run (st, 7, 50, 1);
+    stage_attach (st, 7, 11, 1);
+    stage_run (st, 8, 50, 1);
+    stage_attach (st, 8, 10, 1);
+    stage_keeper (st, first == 11 ? 7 : 8, KEEPER_REAPED, first, 0);
+    stage_keeper (st, first == 11 ? 8 : 7, KEEPER_REAPED, 21 - first, 0);
+    stage_kept (st);
+    stage_run (st, 9, 50, 1);
+    assert_int_equal (
+        ((const struct msg_grant *) stage_told (st, 9, VERB_GRANT))->first,
+        first);
+}
+
+static void kept_slots_are_answered_in_the_order_they_were_said (void **s)
+{
+    answer_one_of_two (*s, 11);
+}
+
+static void kept_slots_are_answered_in_that_order_the_other_way_round (void **s)
+{
+    answer_one_of_two (*s, 10);
+}
+
+static void broker_may_name_the_slots_that_it_keeps (void **s)
+{
+    struct stage *st = *s;
+
+    stage_reserve (st, 50, 10, 1);
+    stage_run (st, 7, 50, 1);
+    stage_attach (st, 7, 10, 1);
+    stage_keeper (st, 7, KEEPER_REAPED, 10, 0);
+    stage_ok (st, VERB_REAPED, 0, 10);
+    stage_run (st, 8, 50, 1);
+    assert_non_null (stage_told (st, 8, VERB_GRANT));
+}
+
+static void slots_of_a_tree_that_were_killed_are_not_kept (void **s)
+{
+    struct stage *st = *s;
+
+    stage_reserve (st, 50, 10, 2);
+    stage_run (st, 7, 50, 2);
+    stage_attach (st, 7, 10, 2);
+    stage_keeper (st, 7, KEEPER_REAPED, 10, 0);
+    stage_released (st, 10, 1); // 10 was KILLING already, 11 is kept
+    assert_false (stage_holds (st, 10));
+    stage_run (st, 8, 50, 1);
+    assert_int_equal (
+        ((const struct msg_grant *) stage_told (st, 8, VERB_GRANT))->first, 11);
+}
+
+static void client_that_goes_once_its_keeper_is_there_changes_nothing (void **s)
+{
+    struct stage *st = *s;
+
+    stage_start (st, 7, 50, 10, 1);
+    stage_client_gone (st, 7);
+    assert_null (stage_packet (st, 7, KEEPER_STOP));
+    assert_true (stage_holds (st, 10));
+}
+
+static void lost_keeper_is_cleaned_up_after_before_anything_is_said (void **s)
+{
+    struct stage *st = *s;
+    const struct action *clean;
+    const struct msg_reaped *reaped;
+
+    stage_start (st, 7, 50, 10, 1);
+    stage_keeper_gone (st, 7);
+    clean = stage_find (st, ACT_CLEAN);
+    assert_int_equal (clean->token, 10);
+    assert_string_equal (clean->cgroup, "tree-10");
+    assert_string_equal (clean->cookie, "b00f:10");
+    stage_live (st, 3 * H);
+    assert_null (stage_sent (st, VERB_REAPED));
+    assert_true (stage_holds (st, 10)); // it counts
+    stage_cleaned (st, 10);
+    reaped = stage_sent (st, VERB_REAPED);
+    assert_int_equal (reaped->status, 137);
+    stage_cleaned (st, 10);
+    assert_null (stage_sent (st, VERB_REAPED));
+}
+
+static void status_of_a_command_that_ended_before_its_keeper_is_known (void **s)
+{
+    struct stage *st = *s;
+    const struct msg_reaped *reaped;
+
+    stage_start (st, 7, 50, 10, 1);
+    stage_keeper (st, 7, KEEPER_EXITED, 10, 5 << 8);
+    stage_keeper_gone (st, 7);
+    stage_cleaned (st, 10);
+    reaped = stage_sent (st, VERB_REAPED);
+    assert_int_equal (reaped->status, 5);
+}
+
+static void keeper_that_goes_after_reaped_is_done (void **s)
+{
+    struct stage *st = *s;
+
+    stage_start (st, 7, 50, 10, 1);
+    stage_keeper (st, 7, KEEPER_REAPED, 10, 0);
+    stage_keeper_gone (st, 7);
+    assert_null (stage_find (st, ACT_CLEAN));
+    stage_keeper_gone (st, 99);
+    assert_null (stage_find (st, ACT_CLEAN));
+}
+
+static void packet_about_another_tree_is_ignored (void **s)
+{
+    struct stage *st = *s;
+
+    stage_start (st, 7, 50, 10, 1);
+    stage_start (st, 8, 50, 20, 1);
+    stage_keeper (st, 7, KEEPER_REAPED, 20, 0);
+    assert_null (stage_sent (st, VERB_REAPED));
+    stage_keeper (st, 9, KEEPER_REAPED, 20, 0);
+    assert_null (stage_sent (st, VERB_REAPED));
+    assert_true (stage_holds (st, 20));
+}
+
+/* ---- STOP ---- */
+
+static void stop_ends_a_tree_as_it_says (void **s)
+{
+    struct stage *st = *s;
+    const struct keeper_packet *stop;
+    const struct msg_reaped *reaped;
+
+    stage_reserve (st, 50, 10, 2);
+    stage_run (st, 7, 50, 2);
+    stage_attach (st, 7, 10, 2);
+    stage_stop (st, 10, 2, false);
+    assert_int_equal (stage_count (st, ACT_KEEPER), 1); // one tree
+    stop = stage_packet (st, 7, KEEPER_STOP);
+    assert_int_equal (stop->notice_ms, 77);
+    assert_int_equal (stop->grace_ms, 88);
+    assert_string_equal (stop->reason, "by hand");
+    assert_true (stage_holds (st, 10));
+    stage_keeper (st, 7, KEEPER_REAPED, 10, 0);
+    reaped = stage_sent (st, VERB_REAPED);
+    assert_int_equal (reaped->tokens.count, 2);
+    assert_false (reaped->keep);
+}
+
+static void stops_in_beat_ok_are_said_to_a_keeper_once (void **s)
+{
+    struct stage *st = *s;
+    struct msg_beat_ok *in;
+    const struct keeper_packet *stop;
+
+    stage_start (st, 7, 50, 10, 1);
+    for (int i = 0; i < 2; i++) {
+        in = &stage_message (st, VERB_BEAT_OK)->beat_ok;
+        in->session = SESSION;
+        in->epoch = EPOCH;
+        in->seq = 1;
+        u64s_add (&in->stops, 10);
+        stage_hear (st);
+        stop = stage_packet (st, 7, KEEPER_STOP);
+        if (i == 0) {
+            assert_int_equal (stop->notice_ms, 0);
+            assert_int_equal (stop->grace_ms, G);
+        } else
+            assert_null (stop);
+    }
+    stage_stop (st, 10, 1, false); // but a new STOP may shorten it
+    assert_non_null (stage_packet (st, 7, KEEPER_STOP));
+}
+
+static void tree_that_is_stopping_is_armed_as_before (void **s)
+{
+    struct stage *st = *s;
+
+    stage_start (st, 7, 50, 10, 1);
+    stage_stop (st, 10, 1, false);
+    stage_live (st, H);
+    assert_non_null (stage_packet (st, 7, KEEPER_ARM)); // its grace may be long
+}
+
+static void keeper_that_was_stopped_before_it_was_armed_never_is (void **s)
+{
+    struct stage *st = *s;
+
+    stage_run (st, 7, 50, 1);
+    stage_grant (st, st->seq, 10, 1);
+    stage_wait (st, T);
+    stage_attach (st, 7, 10, 1);
+    stage_stop (st, 10, 1, false);
+    assert_non_null (stage_packet (st, 7, KEEPER_STOP));
+    stage_beat_ok (st, 2);
+    assert_null (stage_packet (st, 7, KEEPER_ARM));
+}
+
+static void stopped_reservation_is_given_back (void **s)
+{
+    struct stage *st = *s;
+    const struct msg_release *release;
+
+    stage_reserve (st, 50, 10, 2);
+    stage_stop (st, 10, 1, false);
+    release = stage_sent (st, VERB_RELEASE);
+    assert_int_equal (release->tokens.count, 1);
+    assert_false (stage_holds (st, 10));
+    assert_true (stage_holds (st, 11));
+}
+
+static void stopped_run_that_has_not_begun_is_hung_up (void **s)
+{
+    struct stage *st = *s;
+    const struct msg_error *error;
+    const struct msg_release *release;
+
+    stage_reserve (st, 50, 10, 2);
+    stage_run (st, 7, 50, 2);
+    stage_stop (st, 10, 1, false);
+    error = stage_told (st, 7, VERB_ERROR);
+    assert_string_equal (error->error, "EXPIRED");
+    assert_true (stage_hung_up (st, 7));
+    release = stage_sent (st, VERB_RELEASE);
+    assert_int_equal (release->tokens.count, 1); // 11 is still reserved
+    assert_true (stage_holds (st, 11));
+    stage_attach (st, 7, 10, 2);
+    assert_non_null (stage_packet (st, 7, KEEPER_REFUSE));
+}
+
+static void bound (struct stage *st, int32_t pid, uint64_t first,
+                   uint64_t count)
+{
+    struct msg_request *in = &stage_message (st, VERB_REQUEST)->request;
+
+    in->seq = 1;
+    in->count = count;
+    in->supervisor = in->start = (uint64_t) pid;
+    in->bound = true;
+    stage_ask (st, first);
+    stage_grant (st, st->seq, first, count);
+    stage_confirm (st, first);
+}
+
+static void revoked_bound_slot_is_kept_until_its_supervisor_says_so (void **s)
+{
+    struct stage *st = *s;
+
+    bound (st, 50, 10, 1);
+    stage_stop (st, 10, 1, false);
+    assert_null (stage_sent (st, VERB_RELEASE));
+    assert_null (stage_sent (st, VERB_REAPED));
+    assert_null (stage_find (st, ACT_END_SUPERVISOR));
+    assert_true (stage_holds (st, 10));
+    stage_supervisor_gone (st, 50);
+    assert_non_null (stage_sent (st, VERB_RELEASE));
+}
+
+static void stop_with_supervisor_ends_that (void **s)
+{
+    struct stage *st = *s;
+
+    bound (st, 50, 10, 1);
+    stage_stop (st, 10, 1, true);
+    assert_int_equal (stage_find (st, ACT_END_SUPERVISOR)->who.pid, 50);
+}
+
+static void stop_of_a_slot_that_never_came_is_answered_at_once (void **s)
+{
+    struct stage *st = *s;
+    const struct msg_reaped *reaped;
+    const struct msg_error *error;
+
+    stage_request (st, 1, 50, 1);
+    stage_stop (st, 10, 1, false); // its GRANT was lost
+    reaped = stage_sent (st, VERB_REAPED);
+    assert_int_equal (reaped->tokens.at[0], 10);
+    stage_grant (st, st->seq, 10, 1); // or only late
+    assert_null (stage_told (st, 1, VERB_GRANT));
+    error = stage_told (st, 1, VERB_ERROR);
+    assert_string_equal (error->error, "EXPIRED");
+    assert_false (stage_holds (st, 10));
+}
+
+static void stop_of_what_is_given_back_already_changes_nothing (void **s)
+{
+    struct stage *st = *s;
+
+    stage_reserve (st, 50, 10, 1);
+    stage_release (st, 1, 50, 1, false);
+    stage_stop (st, 10, 1, false);
+    assert_null (stage_sent (st, VERB_RELEASE));
+    assert_null (stage_sent (st, VERB_REAPED));
+}
+
+static void kept_slot_that_is_stopped_is_proven_and_not_kept (void **s)
+{
+    struct stage *st = *s;
+    const struct msg_reaped *reaped;
+
+    stage_reserve (st, 50, 10, 1);
+    stage_run (st, 7, 50, 1);
+    stage_attach (st, 7, 10, 1);
+    stage_keeper (st, 7, KEEPER_REAPED, 10, 0);
+    stage_stop (st, 10, 1, false);
+    reaped = stage_sent (st, VERB_REAPED);
+    assert_false (reaped->keep);
+    stage_kept (st); // the answer to the first: too late
+    assert_false (stage_holds (st, 10));
+}
+
+#define LIVE(name)                                                             \
+    cmocka_unit_test_setup_teardown (name, stage_setup_live, stage_teardown)
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        LIVE (keeper_is_armed_at_once_while_the_session_is_valid),
+        LIVE (each_acknowledged_beat_arms_again),
+        LIVE (keeper_that_comes_past_the_deadline_waits_for_a_beat),
+        LIVE (keeper_with_another_claim_is_refused),
+        LIVE (idle_reservation_is_not_for_keepers),
+        LIVE (tree_in_a_reservation_waits_until_the_broker_knows_of_it),
+        LIVE (answer_that_comes_past_the_deadline_arms_nobody),
+        LIVE (started_is_said_again_with_the_commands_pid),
+        LIVE (answer_to_the_first_started_is_not_the_seconds),
+        LIVE (reaped_gives_a_runs_own_slots_back),
+        LIVE (reservation_outlives_its_run),
+        LIVE (kept_slots_are_answered_in_the_order_they_were_said),
+        LIVE (kept_slots_are_answered_in_that_order_the_other_way_round),
+        LIVE (broker_may_name_the_slots_that_it_keeps),
+        LIVE (slots_of_a_tree_that_were_killed_are_not_kept),
+        LIVE (client_that_goes_once_its_keeper_is_there_changes_nothing),
+        LIVE (lost_keeper_is_cleaned_up_after_before_anything_is_said),
+        LIVE (status_of_a_command_that_ended_before_its_keeper_is_known),
+        LIVE (keeper_that_goes_after_reaped_is_done),
+        LIVE (packet_about_another_tree_is_ignored),
+        LIVE (stop_ends_a_tree_as_it_says),
+        LIVE (stops_in_beat_ok_are_said_to_a_keeper_once),
+        LIVE (tree_that_is_stopping_is_armed_as_before),
+        LIVE (keeper_that_was_stopped_before_it_was_armed_never_is),
+        LIVE (stopped_reservation_is_given_back),
+        LIVE (stopped_run_that_has_not_begun_is_hung_up),
+        LIVE (revoked_bound_slot_is_kept_until_its_supervisor_says_so),
+        LIVE (stop_with_supervisor_ends_that),
+        LIVE (stop_of_a_slot_that_never_came_is_answered_at_once),
+        LIVE (stop_of_what_is_given_back_already_changes_nothing),
+        LIVE (kept_slot_that_is_stopped_is_proven_and_not_kept),
+    };
+
+    return cmocka_run_group_tests_name ("shim keepers", tests, NULL, NULL);
+}
