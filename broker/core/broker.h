@@ -102,7 +102,8 @@ void broker_observe_disk (struct broker *b, bool full, int64_t now,
 void broker_reload (struct broker *b, const struct settings *settings,
                     int64_t now, struct outbox *out);
 
-/* Every known topic once, as broker_publish would: for late subscribers. */
+/* Every topic that begins with `topic` ("": all), changed or not: the last
+ * value, for a late subscriber. Its number rises only if it has changed. */
 void broker_publish_topic (struct broker *b, const char *topic, int64_t now,
                            struct outbox *out);
 

@@ -85,6 +85,10 @@ class Client:
     def meanwhile(self):
         """Called while waiting; a Session sends its beats here."""
 
+    def is_stale(self, _message):
+        """Is this an answer to what another session of ours said?"""
+        return False
+
     def wait(self, verb=None, deadline=DEADLINE, errors=True, **match):
         """The first message of that verb (any if None) whose keys are so.
         Others stay for later calls. An ERROR raises Refused, if `errors` and
@@ -97,7 +101,7 @@ class Client:
                 if ((verb is None or message["verb"] == verb)
                         and all(message.get(k) == v for k, v in match.items())):
                     return self.inbox.pop(seen)
-                if errors and message["verb"] == "ERROR":
+                if errors and message["verb"] == "ERROR" and not self.is_stale(message):
                     raise Refused(self.inbox.pop(seen))
                 seen += 1
             left = end - time.monotonic()
@@ -150,11 +154,15 @@ class Session(Client):
 
     def hello(self, **changes):
         keys = {**self.hello_keys, **changes}
+        self.session = self.beat_due = None
         self.welcome = self.call("HELLO", "WELCOME", **keys)
         self.session = self.welcome["session"]
         self.epoch = self.welcome["epoch"]
         self.beat_due = time.monotonic() + self.welcome["beat_ms"] / 1000
         return self.welcome
+
+    def is_stale(self, message):
+        return message.get("session") not in (None, self.session)
 
     def beat(self):
         """Send one BEAT; BEAT_OK is waited for by whoever wants it."""

@@ -24,7 +24,11 @@ static void beat (struct sim *s, int shim, const struct msg_beat *m)
         return;
     v->beat_of[shim] = m->session;
     v->beat_seq[shim] = m->seq;
+    if (v->beat[shim] == s->now)
+        return;
+    v->before[shim] = v->beat[shim];
     v->beat[shim] = s->now;
+    v->missed_before[shim] = v->missed[shim];
     v->missed[shim] = s->broker.missed;
 }
 
@@ -142,14 +146,18 @@ static int shim_of_session (const struct sim *s,
 }
 
 /* How long the broker has listened to this shim and heard no BEAT: gaps, when
- * it was stopped, do not count (R3). */
+ * it was stopped, do not count (R3). What it reads in this turn comes after
+ * what has expired. */
 static int64_t silence (const struct sim *s, int shim)
 {
-    int64_t beat = s->invariants.beat[shim];
+    const struct invariants *v = &s->invariants;
+    bool late = v->beat[shim] == s->now;
+    int64_t heard = late ? v->before[shim] : v->beat[shim];
+    int64_t missed = late ? v->missed_before[shim] : v->missed[shim];
 
-    if (beat < s->broker.started)
+    if (heard < s->broker.started)
         return s->now - s->broker.started - s->broker.missed;
-    return s->now - beat - (s->broker.missed - s->invariants.missed[shim]);
+    return s->now - heard - (s->broker.missed - missed);
 }
 
 /* I12: lost only where the broker listened for T and heard nothing, or knows

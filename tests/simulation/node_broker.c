@@ -9,6 +9,7 @@
 
 enum {
     WATCH_EVERY_MS = 100, // leases without pidfds are looked at
+    UNSEEN_MS = 20,       // what waits is not seen at once (R3)
     STALL_MS = 1000,      // a gap below it is none (R3)
     SPIN = 1000           // turns at one instant: somebody wakes for nothing
 };
@@ -321,7 +322,11 @@ void sim_continue_broker (struct sim *s)
         b->missed += s->now - b->last_turn;
     b->timer = INT64_MAX;
     bus_wake (s, s->now);
-    sim_release_held (s, ACTOR_BROKER, 0, 20);
+    sim_release_held (s, ACTOR_BROKER, 0, UNSEEN_MS);
+    for (int i = 0; i < s->shim_count; i++) { // nobody overtakes himself
+        if (s->shims[i].up < s->now + UNSEEN_MS)
+            s->shims[i].up = s->now + UNSEEN_MS;
+    }
 }
 
 /* ---- people ---- */

@@ -175,6 +175,7 @@ struct invariants {
     uint64_t beat_of[SIM_SHIMS], beat_seq[SIM_SHIMS]; // the newest BEAT
     int64_t beat[SIM_SHIMS]; // when one reached the broker, and
     int64_t missed[SIM_SHIMS]; // what it had missed by then
+    int64_t before[SIM_SHIMS], missed_before[SIM_SHIMS]; // the one before
     int64_t hello[SIM_SHIMS], bye[SIM_SHIMS];
     struct asked {
         uint64_t session, seq;

@@ -229,6 +229,52 @@ static void reboot_of_a_silent_host_frees_what_it_held (void **state)
     stage_destroy (st);
 }
 
+/* Its beats may lie in the socket: silence counts from when we listen. */
+static void reboot_after_a_stall_is_not_believed_at_once (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_remote (st, "a", "vm2");
+    struct actor *b = stage_actor (st, "a");
+    (void) state;
+
+    b->peer.pid = 0;
+    b->hello = a->hello;
+    b->hello.nonce++;
+    copy_text (b->hello.boot, sizeof b->hello.boot, "a copy");
+    st->now += 100000;
+    act_hello (st, b);
+    stage_assert_refused (st, b, ERR_HOST_CONFLICT);
+    stage_destroy (st);
+}
+
+/* It said BYE a moment ago, so its keepers may trust their beat; and who
+ * comes after the reboot has seen nothing of them. */
+static void new_boot_proves_nothing_of_a_host_that_beat_just_now (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_remote (st, "a", "vm2");
+    struct actor *b = stage_actor (st, "a");
+    (void) state;
+
+    act_request (st, a, 1);
+    act_started (st, a, 1);
+    act_beat (st, a);
+    act_bye (st, a);
+    b->peer.pid = 0;
+    b->hello = a->hello;
+    b->hello.nonce++;
+    copy_text (b->hello.boot, sizeof b->hello.boot, "booted again");
+    act_hello (st, b);
+    assert_int_equal (welcomed (st, b)->limbo_count, 0);
+    act_reaped (st, b, 1);
+    stage_assert_refused (st, b, ERR_NOT_ALLOWED);
+    stage_sleep (st, 74999);
+    assert_int_equal (stage_in_use (st), 1);
+    stage_sleep (st, 1);
+    assert_int_equal (stage_in_use (st), 0);
+    stage_destroy (st);
+}
+
 /* The own host's boot is known from the kernel: a claim proves nothing. */
 static void claim_of_another_boot_frees_nothing_of_the_own_host (void **state)
 {
@@ -303,16 +349,28 @@ static void only_a_beat_with_a_newer_seq_renews (void **state)
     act_beat (st, a);
     stage_sleep (st, 50000);
     a->beat_seq = 1;
-    act_beat (st, a); // 2 again
+    act_beat (st, a); // 2 again: answered as the newest was
     ok = stage_got (st, a, VERB_BEAT_OK);
     assert_int_equal (ok->seq, 2);
-    act_request (st, a, 1); // shows life, renews nothing
-    stage_sleep (st, 9999);
+    a->beat_seq = 0;
     act_beat (st, a);
-    assert_non_null (stage_got (st, a, VERB_BEAT_OK));
-    stage_sleep (st, 60000);
+    ok = stage_got (st, a, VERB_BEAT_OK);
+    assert_int_equal (ok->seq, 2);
+    stage_sleep (st, 9999);
+    act_request (st, a, 1); // shows life, and renews nothing
+    assert_non_null (stage_got (st, a, VERB_GRANT));
+    stage_sleep (st, 1);
+    a->beat_seq = 2;
     act_beat (st, a);
     stage_assert_refused (st, a, ERR_NO_SESSION);
+
+    a->hello.nonce++;
+    act_hello (st, a);
+    stage_sleep (st, 50000);
+    act_beat (st, a);
+    stage_sleep (st, 59999);
+    act_beat (st, a);
+    assert_non_null (stage_got (st, a, VERB_BEAT_OK));
     stage_destroy (st);
 }
 
@@ -675,6 +733,30 @@ static void restart_gives_everybody_a_full_ttl (void **state)
     stage_destroy (st);
 }
 
+static void full_ttl_counts_from_the_start_not_from_the_store (void **state)
+{
+    struct stage *st = stage_create (4);
+    struct actor *a = stage_shim (st, "a");
+    struct session_record r = {.id = a->session, .uid = 1000};
+    (void) state;
+
+    copy_text (r.project, sizeof r.project, "a");
+    copy_text (r.host, sizeof r.host, "vm2");
+    broker_destroy (st->b);
+    st->b = broker_create (&st->settings, &st->self, stage_meta (st), false,
+                           st->now);
+    broker_restore_session (st->b, &r);
+    st->now += 59000; // reading took its time
+    broker_start (st->b, st->now, st->out);
+    st->now += 1000;
+    broker_turn (st->b, true, st->now, st->out);
+    make_beat (st, a);
+    outbox_clear (st->out);
+    broker_step (st->b, &a->peer, &st->msg, 9, st->now, st->out);
+    assert_non_null (stage_got (st, a, VERB_BEAT_OK));
+    stage_destroy (st);
+}
+
 static void restart_keeps_the_order_of_the_queue (void **state)
 {
     struct stage *st = stage_create (4);
@@ -782,6 +864,41 @@ static void damaged_row_is_a_slot_until_an_administrator_frees_it (void **s)
     stage_destroy (st);
 }
 
+static void rows_that_do_not_fit_together_do_no_harm (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_shim (st, "a");
+    struct waiter_record w = {.number = 900, .session = 4711, .seq = 1};
+    struct lease_record l = {.token = 800, .state = 77, .own = true};
+    const struct msg_grant *g;
+    (void) state;
+
+    broker_destroy (st->b);
+    st->b = broker_create (&st->settings, &st->self, stage_meta (st), false,
+                           st->now);
+    broker_restore_waiter (st->b, &w);
+    copy_text (l.project, sizeof l.project, "a");
+    copy_text (l.host, sizeof l.host, "vm1");
+    copy_text (l.boot, sizeof l.boot, st->self.boot);
+    broker_restore_lease (st->b, &l);
+    broker_restore_lease (st->b, &l);
+    outbox_clear (st->out);
+    broker_start (st->b, st->now, st->out);
+    assert_int_equal (outbox_change_at (st->out, 0).key, 900);
+    assert_true (outbox_change_at (st->out, 0).deleted);
+    assert_int_equal (stage_in_use (st), 1);
+    outbox_clear (st->out);
+    make_hello (st, a);
+    broker_step (st->b, &a->peer, &st->msg, 5, st->now, st->out);
+    a->session = 5;
+    make_request (st, a, 1);
+    broker_step (st->b, &a->peer, &st->msg, 6, st->now, st->out);
+    broker_round (st->b, st->now, st->out);
+    g = stage_got (st, a, VERB_GRANT);
+    assert_int_equal (g->first, 801); // above what there is
+    stage_destroy (st);
+}
+
 /* ---- learning ---- */
 
 static void learning_grants_nothing_and_adopts_what_is_held (void **state)
@@ -884,6 +1001,8 @@ int main (void)
         cmocka_unit_test (nobody_else_proves_a_slot_in_limbo),
         cmocka_unit_test (copy_of_a_living_host_is_a_conflict_for_both),
         cmocka_unit_test (reboot_of_a_silent_host_frees_what_it_held),
+        cmocka_unit_test (reboot_after_a_stall_is_not_believed_at_once),
+        cmocka_unit_test (new_boot_proves_nothing_of_a_host_that_beat_just_now),
         cmocka_unit_test (claim_of_another_boot_frees_nothing_of_the_own_host),
         cmocka_unit_test (name_of_another_machine_is_taken),
         cmocka_unit_test (near_miss_of_a_project_is_pointed_out),
@@ -905,12 +1024,14 @@ int main (void)
         cmocka_unit_test (nothing_expires_for_time_the_broker_was_not_there),
         cmocka_unit_test (nothing_expires_before_the_socket_was_drained),
         cmocka_unit_test (restart_gives_everybody_a_full_ttl),
+        cmocka_unit_test (full_ttl_counts_from_the_start_not_from_the_store),
         cmocka_unit_test (restart_keeps_the_order_of_the_queue),
         cmocka_unit_test (restart_grants_at_once_from_what_is_free),
         cmocka_unit_test (tokens_rise_over_a_restart),
         cmocka_unit_test (own_leases_of_another_boot_are_free_at_the_start),
         cmocka_unit_test (
             damaged_row_is_a_slot_until_an_administrator_frees_it),
+        cmocka_unit_test (rows_that_do_not_fit_together_do_no_harm),
         cmocka_unit_test (learning_grants_nothing_and_adopts_what_is_held),
         cmocka_unit_test (learning_counts_what_runs_under_a_predecessor),
         cmocka_unit_test (token_above_the_mark_is_not_found_and_alarms),
