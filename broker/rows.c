@@ -51,7 +51,6 @@ static const struct column lease_columns[] = {
     L (BOOL, preemptible),
     L (BOOL, tree),
     L (U64, cookie),
-    L (U64, cookie),
     FIELD (I32, lease_record, "supervisor_pid", supervisor.pid),
     FIELD (I64, lease_record, "supervisor_start", supervisor.start),
     FIELD (I32, lease_record, "agent_pid", agent.pid),
