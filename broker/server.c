@@ -21,6 +21,7 @@
 #include "bus/log.h"
 #include "bus/proc.h"
 #include "bus/reactor.h"
+#include "bus/version.h"
 #include "core/broker.h"
 #include "front.h"
 #include "herald.h"
@@ -130,7 +131,7 @@ static int identify (const struct server *s, struct identity *ret_self)
 {
     memset (ret_self, 0, sizeof *ret_self);
     host_name (ret_self->host, sizeof ret_self->host);
-    ret_self->secret = random_u64 ();
+    copy_text (ret_self->version, sizeof ret_self->version, SLOTBUS_VERSION);
     if (host_boot_id (ret_self->boot, sizeof ret_self->boot))
         return -1;
     return host_machine_id (s->options->state_folder, ret_self->machine,

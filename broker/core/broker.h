@@ -46,7 +46,7 @@ struct identity {
     char host[65];      // the broker's own host: name, machine-id, boot_id
     char machine[65];
     char boot[65];
-    uint64_t secret;    // random: session ids are drawn from it, see below
+    char version[32];   // of the program, for BROKER
 };
 
 struct broker;

@@ -33,6 +33,7 @@ static void list_limbo (const struct broker *b, const struct session *s,
         row->start = (uint64_t) l->r.supervisor.start;
         row->bound = l->r.bound;
         row->tree = lease_has_tree (l);
+        row->cookie = row->tree ? lease_cookie (l) : 0;
         copy_text (row->cgroup, sizeof row->cgroup, l->r.cgroup);
         welcome->limbo_count++;
     }

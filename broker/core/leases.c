@@ -77,6 +77,13 @@ bool lease_has_tree (const struct lease *l)
     return l->r.tree || (l->r.run && !l->r.bound);
 }
 
+uint64_t lease_cookie (const struct lease *l)
+{
+    if (l->r.cookie)
+        return l->r.cookie;
+    return l->r.run ? l->r.first : l->r.token;
+}
+
 bool lease_leads_tree (const struct leases *t, const struct lease *l)
 {
     const struct lease *first;

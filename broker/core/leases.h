@@ -61,6 +61,9 @@ static inline struct lease *leases_at (const struct leases *t, size_t i)
 /* Something may run under it that only a proof ends: a tree, or what a `run`
  * is about to start. */
 bool lease_has_tree (const struct lease *l);
+/* Which token the environment of its tree names: that of STARTED, else, where
+ * a run died before it could say so, the first of its grant. */
+uint64_t lease_cookie (const struct lease *l);
 /* Of several slots under one tree, the one that stands for it. */
 bool lease_leads_tree (const struct leases *t, const struct lease *l);
 /* How far it is, in percent: as said, else by its phases; NaN = unknown. */

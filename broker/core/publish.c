@@ -161,6 +161,7 @@ static void publish_broker (struct broker *b, const char *prefix,
     message_init_fields (&m, VERB_BROKER);
     m.epoch = b->meta.epoch;
     copy_text (m.broker, sizeof m.broker, b->meta.broker);
+    copy_text (m.version, sizeof m.version, b->self.version);
     m.sessions = b->sessions.count;
     m.disk_full = b->disk_full;
     m.learning = b->learning;

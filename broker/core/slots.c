@@ -160,6 +160,7 @@ static void reap_one (struct broker *b, struct call *c, uint64_t token,
         u64s_add (&ret_released->expired, token);
     } else if (c->in->reaped.keep && l->r.state == LEASE_ACTIVE) {
         make_idle (b, l, c);
+        u64s_add (&ret_released->kept, token);
     } else {
         u64s_add (&ret_released->tokens, token);
         ledger_release (b, l, "reaped", c->out);

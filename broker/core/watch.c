@@ -24,20 +24,11 @@ size_t broker_watch_sessions (const struct broker *b, struct watch_session *ret,
     return count;
 }
 
-/* Which token the environment of its tree names: that of STARTED, else, where
- * a run died before it could say so, the first of its grant. */
-static uint64_t cookie_of (const struct lease *l)
-{
-    if (l->r.cookie)
-        return l->r.cookie;
-    return l->r.run ? l->r.first : l->r.token;
-}
-
 static void watch_lease (const struct lease *l, struct watch_lease *ret)
 {
     *ret = (struct watch_lease){
         .token = l->r.token,
-        .first = cookie_of (l),
+        .first = lease_cookie (l),
         .tree = lease_has_tree (l),
         .word = !lease_has_tree (l),
         .supervisor = l->r.supervisor,

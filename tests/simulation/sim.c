@@ -33,7 +33,6 @@ struct sim *sim_create (const struct settings *settings, uint64_t seed)
     copy_text (s->identity.host, sizeof s->identity.host, "own");
     copy_text (s->identity.machine, sizeof s->identity.machine, "machine-own");
     copy_text (s->identity.boot, sizeof s->identity.boot, "boot-own-1");
-    s->identity.secret = seed;
     copy_text (s->disk.meta.broker, sizeof s->disk.meta.broker,
                "0123456789abcdef0123456789abcdef");
     s->disk.meta.token_mark = 1;

@@ -47,10 +47,7 @@ struct slot {
     bool revoked;          // BOUND, INHERITED: the broker wants it back
     bool lost;             // granted to a session that is over
     bool stranger;         // RELEASING: never ours; a user named the token
-    bool grouped;          // LEFTOVER: its cgroup proves its end by itself
-    bool clean;            // LEFTOVER: nothing of it was found any more
     bool sent;             // said to the broker since the last BEAT
-    uint64_t said;         // KEPT: which REAPED said so first; 0 = none yet
     uint8_t status;        // KEPT, REAPED: exit status of the run
     uint64_t offered_to;   // client that has not confirmed its GRANT yet
     uint64_t offered_seq;  // its request

@@ -19,7 +19,7 @@ static void inherit (struct shim *s, const struct row_limbo *row,
     if (!slot)
         return;
     if (row->tree)
-        shim_clean (s, slot, row->cgroup, out);
+        shim_clean (s, slot, row, out);
     else if (!who.pid)
         shim_release_slot (slot);
     else
@@ -146,7 +146,6 @@ static void on_ok (struct shim *s, const struct msg_ok *in, int64_t now,
 
     switch (verb_of_name (in->re, strlen (in->re))) {
     case VERB_STARTED: started_heard (s, &in->tokens, now, out); break;
-    case VERB_REAPED: shim_kept (s, &in->tokens); break;
     case VERB_CANCEL:
         if (r && !r->client)
             requests_remove (&s->requests, in->seq);

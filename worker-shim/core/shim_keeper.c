@@ -159,41 +159,23 @@ void shim_on_keeper_gone (struct shim *s, uint64_t keeper, int64_t now,
 
 /* ---- what a predecessor left ---- */
 
-void shim_clean (struct shim *s, struct slot *slot, const char *cgroup,
+void shim_clean (struct shim *s, struct slot *slot, const struct row_limbo *row,
                  struct actions *out)
 {
     struct action *clean = actions_add (out, ACT_CLEAN);
 
     slot->state = SLOT_LEFTOVER;
-    slot->grouped = cgroup[0] != '\0';
     clean->token = slot->token;
-    copy_text (clean->cgroup, sizeof clean->cgroup, cgroup);
-    shim_cookie (s, slot->token, clean->cookie, sizeof clean->cookie);
+    copy_text (clean->cgroup, sizeof clean->cgroup, row->cgroup);
+    shim_cookie (s, row->cookie ? row->cookie : slot->token, clean->cookie,
+                 sizeof clean->cookie);
 }
 
-static bool all_clean (struct shim *s)
+static void reap_leftover (struct slot *slot)
 {
-    for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
-        if (at->state == SLOT_LEFTOVER && !at->grouped && !at->clean)
-            return false;
-    }
-    return true;
-}
-
-/* A tree of several slots carries the cookie of the first alone, and which
- * slots form one tree is not known here: by cookie they are proven together.
- * A cgroup proves its own end. */
-static void settle_leftovers (struct shim *s)
-{
-    bool all = all_clean (s);
-
-    for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
-        if (at->state != SLOT_LEFTOVER || !at->clean || !(at->grouped || all))
-            continue;
-        at->state = SLOT_REAPED;
-        at->tree = at->token;
-        at->sent = false;
-    }
+    slot->state = SLOT_REAPED;
+    slot->tree = slot->token;
+    slot->sent = false;
 }
 
 void shim_on_cleaned (struct shim *s, uint64_t token, int64_t now,
@@ -207,8 +189,6 @@ void shim_on_cleaned (struct shim *s, uint64_t token, int64_t now,
     s->news = true;
     if (run && run->state == RUN_CLEANING)
         shim_run_gone (s, run);
-    else if (slot && slot->state == SLOT_LEFTOVER) {
-        slot->clean = true;
-        settle_leftovers (s);
-    }
+    else if (slot && slot->state == SLOT_LEFTOVER)
+        reap_leftover (slot);
 }

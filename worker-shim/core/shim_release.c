@@ -198,7 +198,7 @@ static void close_tokens (struct shim *s, const struct u64s *tokens,
 static void make_idle (struct slot *slot)
 {
     slot->state = SLOT_IDLE;
-    slot->tree = slot->said = 0;
+    slot->tree = 0;
     slot->label[0] = '\0';
 }
 
@@ -220,15 +220,8 @@ static void busy_token (struct shim *s, uint64_t token)
     slot->sent = false;
 }
 
-static void keep_with (struct shim *s, uint64_t said)
-{
-    for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
-        if (at->state == SLOT_KEPT && at->said == said)
-            make_idle (at);
-    }
-}
-
-void shim_kept (struct shim *s, const struct u64s *tokens)
+/* The broker has heard that their runs ended: they are idle. */
+static void keep (struct shim *s, const struct u64s *tokens)
 {
     for (uint32_t i = 0; i < tokens->count; i++) {
         struct slot *slot = holdings_find (&s->holdings, tokens->at[i]);
@@ -238,50 +231,10 @@ void shim_kept (struct shim *s, const struct u64s *tokens)
     }
 }
 
-/* A REAPED that keeps all its slots is answered by naming none of them.
- * Answers come in the order of what they answer: it is the oldest's. */
-static void keep_oldest (struct shim *s)
-{
-    struct slot *oldest = NULL;
-
-    for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
-        if (at->state == SLOT_KEPT && at->said &&
-            (!oldest || at->said < oldest->said))
-            oldest = at;
-    }
-    if (oldest)
-        keep_with (s, oldest->said);
-}
-
-static bool is_empty (const struct msg_released *in)
-{
-    return !in->tokens.count && !in->expired.count && !in->busy.count &&
-           !in->unknown.count;
-}
-
-/* Of a REAPED that kept only some: those not named are kept. */
-static void keep_siblings (struct shim *s, const struct u64s *closed)
-{
-    for (uint32_t i = 0; i < closed->count; i++) {
-        struct slot *slot = holdings_find (&s->holdings, closed->at[i]);
-
-        if (!slot || slot->state != SLOT_KEPT || !slot->said)
-            continue;
-        for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
-            if (at->state == SLOT_KEPT && at->said == slot->said &&
-                !u64s_has (closed, at->token))
-                make_idle (at);
-        }
-    }
-}
-
 void shim_on_released (struct shim *s, const struct msg_released *in,
                        struct actions *out)
 {
-    if (is_empty (in))
-        keep_oldest (s);
-    keep_siblings (s, &in->tokens);
-    keep_siblings (s, &in->expired);
+    keep (s, &in->kept);
     close_tokens (s, &in->tokens, RESULT_RELEASED, out);
     close_tokens (s, &in->expired, RESULT_EXPIRED, out);
     close_tokens (s, &in->unknown, RESULT_UNKNOWN, out);

@@ -105,7 +105,6 @@ static void say_reaped_with (struct shim *s, const struct slot *first,
     struct msg_reaped reaped;
     struct slot like = *first;
 
-    s->said++;
     message_init_fields (&reaped, VERB_REAPED);
     reaped.session = s->tenure.session;
     reaped.status = like.status;
@@ -114,7 +113,6 @@ static void say_reaped_with (struct shim *s, const struct slot *first,
         if (!same_end (&like, at))
             continue;
         at->sent = u64s_add (&reaped.tokens, at->token);
-        at->said = at->said ? at->said : s->said;
     }
     actions_send (out, VERB_REAPED, &reaped);
 }

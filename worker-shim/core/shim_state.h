@@ -47,7 +47,6 @@ struct shim {
     int64_t idle_since;
     unsigned byes; // BYEs sent
     int64_t next_bye;
-    uint64_t said;  // REAPEDs said, see struct slot
     char level[17]; // of our host's health, as it was last logged
 };
 
@@ -97,8 +96,6 @@ void shim_release (struct shim *s, uint64_t client,
                    const struct msg_release *in, struct actions *out);
 /* Tell those who released, once all their tokens are answered. */
 void shim_tell_released (struct shim *s, struct actions *out);
-/* The broker has heard that their runs ended: they are idle. */
-void shim_kept (struct shim *s, const struct u64s *tokens);
 void shim_on_released (struct shim *s, const struct msg_released *in,
                        struct actions *out);
 
@@ -109,7 +106,7 @@ void shim_stop_tokens (struct shim *s, const struct u64s *tokens,
 
 /* ---- shim_keeper.c ---- */
 /* A predecessor's tree: the shell ends it. */
-void shim_clean (struct shim *s, struct slot *slot, const char *cgroup,
+void shim_clean (struct shim *s, struct slot *slot, const struct row_limbo *row,
                  struct actions *out);
 
 /* ---- shim_ending.c ---- */

@@ -136,6 +136,8 @@ static void successor_loses_its_predecessor_and_proves_its_slots (void **state)
     assert_int_equal (w->limbo[0].supervisor, 77);
     assert_false (w->limbo[0].tree);
     assert_true (w->limbo[1].tree);
+    assert_int_equal (w->limbo[1].cookie, w->limbo[1].token);
+    assert_int_equal (w->limbo[0].cookie, 0);
     assert_true (w->limbo[3].bound);
 
     act_beat (st, a);

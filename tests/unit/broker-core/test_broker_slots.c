@@ -128,6 +128,7 @@ static void reaped_with_keep_leaves_an_idle_reservation (void **state)
     st->msg.reaped.keep = true;
     stage_tell (st, a);
     assert_int_equal (released (st, a)->tokens.count, 0);
+    assert_int_equal (released (st, a)->kept.at[0], 1);
     assert_int_equal (stage_in_use (st), 1);
     assert_false (stage_row (st, 1)->tree);
     assert_int_equal (stage_row (st, 1)->agent.pid, 0);

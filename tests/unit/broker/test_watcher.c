@@ -283,7 +283,7 @@ struct scene {
 static void set_scene (struct scene *s)
 {
     struct settings settings;
-    struct identity self = {.host = "vm1", .machine = "m", .secret = 1};
+    struct identity self = {.host = "vm1", .machine = "m"};
     struct meta_record meta = {
         .broker = BROKER, .epoch = 2, .token_mark = 100, .number_mark = 100};
 

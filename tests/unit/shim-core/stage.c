@@ -183,9 +183,14 @@ void stage_released (struct stage *st, uint64_t first, uint64_t count)
     stage_hear (st);
 }
 
-void stage_kept (struct stage *st)
+void stage_kept (struct stage *st, uint64_t first, uint64_t count)
 {
-    stage_released (st, 0, 0);
+    struct msg_released *in = &stage_message (st, VERB_RELEASED)->released;
+
+    in->session = st->session;
+    for (uint64_t i = 0; i < count; i++)
+        u64s_add (&in->kept, first + i);
+    stage_hear (st);
 }
 
 void stage_ok (struct stage *st, enum verb re, uint64_t seq, uint64_t token)

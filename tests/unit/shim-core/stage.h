@@ -62,7 +62,7 @@ void stage_grant (struct stage *st, uint64_t seq, uint64_t first,
                   uint64_t count);
 void stage_queued (struct stage *st, uint64_t seq, uint64_t ahead);
 void stage_released (struct stage *st, uint64_t first, uint64_t count);
-void stage_kept (struct stage *st); // RELEASED that names nothing
+void stage_kept (struct stage *st, uint64_t first, uint64_t count);
 void stage_ok (struct stage *st, enum verb re, uint64_t seq, uint64_t token);
 void stage_error (struct stage *st, enum verb re, uint64_t seq, enum err e);
 void stage_no_session (struct stage *st);

@@ -123,19 +123,22 @@ static void leftover_tree_is_ended_and_then_proven (void **s)
     assert_false (reaped->keep);
 }
 
-static void leftovers_without_a_cgroup_are_proven_together (void **s)
+static void leftover_tree_of_two_slots_is_known_by_its_first (void **s)
 {
     struct stage *st = *s;
+    struct row_limbo *row;
 
     stage_turn (st);
     stage_prepare_welcome (st);
-    limbo (st, 5, 50)->tree = true; // of one tree, perhaps: only the cookie
-    limbo (st, 6, 50)->tree = true; // of 5 is in it
+    row = limbo (st, 6, 50);
+    row->tree = true;
+    row->cookie = 5;
     stage_hear (st);
+    assert_string_equal (stage_find (st, ACT_CLEAN)->cookie, "b00f:5");
     stage_cleaned (st, 6);
-    assert_null (stage_sent (st, VERB_REAPED));
-    stage_cleaned (st, 5);
-    assert_int_equal (stage_sent_count (st, VERB_REAPED), 2);
+    assert_int_equal (
+        ((const struct msg_reaped *) stage_sent (st, VERB_REAPED))->tokens.at[0],
+        6);
 }
 
 static void inherited_slot_waits_for_its_supervisor (void **s)
@@ -422,7 +425,7 @@ int main (void)
         LIVE (kept_slot_of_a_supervisor_that_goes_is_not_kept),
         LIVE (run_that_has_not_begun_is_off_with_its_supervisor),
         TEST (leftover_tree_is_ended_and_then_proven),
-        TEST (leftovers_without_a_cgroup_are_proven_together),
+        TEST (leftover_tree_of_two_slots_is_known_by_its_first),
         TEST (inherited_slot_waits_for_its_supervisor),
         TEST (inherited_slot_goes_on_its_supervisors_word),
         TEST (inherited_slot_of_nobody_is_given_back_at_once),

@@ -199,51 +199,28 @@ static void reservation_outlives_its_run (void **s)
     assert_true (stage_holds (st, 10));
     stage_wait (st, H);
     assert_non_null (stage_sent (st, VERB_REAPED));
-    stage_kept (st);
+    stage_kept (st, 10, 2);
     stage_wait (st, H);
     assert_null (stage_sent (st, VERB_REAPED));
     stage_run (st, 8, 50, 2);
     assert_non_null (stage_told (st, 8, VERB_GRANT));
 }
 
-/* Keepers 7 and 8 fill 11 and 10; `first` is reaped before the other. */
-static void answer_one_of_two (struct stage *st, uint64_t first)
+static void only_the_slots_that_the_broker_keeps_are_idle (void **s)
 {
+    struct stage *st = *s;
+
     stage_reserve (st, 50, 10, 2);
     stage_run (st, 7, 50, 1);
     stage_attach (st, 7, 11, 1);
     stage_run (st, 8, 50, 1);
     stage_attach (st, 8, 10, 1);
-    stage_keeper (st, first == 11 ? 7 : 8, KEEPER_REAPED, first, 0);
-    stage_keeper (st, first == 11 ? 8 : 7, KEEPER_REAPED, 21 - first, 0);
-    stage_kept (st);
+    stage_keeper (st, 7, KEEPER_REAPED, 11, 0);
+    stage_keeper (st, 8, KEEPER_REAPED, 10, 0);
+    stage_kept (st, 10, 1);
     stage_run (st, 9, 50, 1);
     assert_int_equal (
-        ((const struct msg_grant *) stage_told (st, 9, VERB_GRANT))->first,
-        first);
-}
-
-static void kept_slots_are_answered_in_the_order_they_were_said (void **s)
-{
-    answer_one_of_two (*s, 11);
-}
-
-static void kept_slots_are_answered_in_that_order_the_other_way_round (void **s)
-{
-    answer_one_of_two (*s, 10);
-}
-
-static void broker_may_name_the_slots_that_it_keeps (void **s)
-{
-    struct stage *st = *s;
-
-    stage_reserve (st, 50, 10, 1);
-    stage_run (st, 7, 50, 1);
-    stage_attach (st, 7, 10, 1);
-    stage_keeper (st, 7, KEEPER_REAPED, 10, 0);
-    stage_ok (st, VERB_REAPED, 0, 10);
-    stage_run (st, 8, 50, 1);
-    assert_non_null (stage_told (st, 8, VERB_GRANT));
+        ((const struct msg_grant *) stage_told (st, 9, VERB_GRANT))->first, 10);
 }
 
 static void slots_of_a_tree_that_were_killed_are_not_kept (void **s)
@@ -254,7 +231,8 @@ static void slots_of_a_tree_that_were_killed_are_not_kept (void **s)
     stage_run (st, 7, 50, 2);
     stage_attach (st, 7, 10, 2);
     stage_keeper (st, 7, KEEPER_REAPED, 10, 0);
-    stage_released (st, 10, 1); // 10 was KILLING already, 11 is kept
+    stage_released (st, 10, 1); // it was KILLING already
+    stage_kept (st, 11, 1);
     assert_false (stage_holds (st, 10));
     stage_run (st, 8, 50, 1);
     assert_int_equal (
@@ -513,7 +491,7 @@ static void kept_slot_that_is_stopped_is_proven_and_not_kept (void **s)
     stage_stop (st, 10, 1, false);
     reaped = stage_sent (st, VERB_REAPED);
     assert_false (reaped->keep);
-    stage_kept (st); // the answer to the first: too late
+    stage_kept (st, 10, 1); // the answer to the first: too late
     assert_false (stage_holds (st, 10));
 }
 
@@ -534,9 +512,7 @@ int main (void)
         LIVE (answer_to_the_first_started_is_not_the_seconds),
         LIVE (reaped_gives_a_runs_own_slots_back),
         LIVE (reservation_outlives_its_run),
-        LIVE (kept_slots_are_answered_in_the_order_they_were_said),
-        LIVE (kept_slots_are_answered_in_that_order_the_other_way_round),
-        LIVE (broker_may_name_the_slots_that_it_keeps),
+        LIVE (only_the_slots_that_the_broker_keeps_are_idle),
         LIVE (slots_of_a_tree_that_were_killed_are_not_kept),
         LIVE (client_that_goes_once_its_keeper_is_there_changes_nothing),
         LIVE (lost_keeper_is_cleaned_up_after_before_anything_is_said),

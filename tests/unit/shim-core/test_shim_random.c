@@ -313,6 +313,7 @@ static void on_release (struct world *w, const struct u64s *tokens, bool reaped,
             u64s_add (&answer.busy, token);
         } else if (keep && l->state == ACTIVE) {
             l->tree = false;
+            u64s_add (&answer.kept, token);
             seen.kept++;
         } else {
             close_lease (w, token);

@@ -149,7 +149,7 @@ static void killing_one_slot_of_a_tree_keeps_its_other_reservations (void **s)
     reaped = stage_sent (st, VERB_REAPED);
     assert_int_equal (reaped->tokens.count, 1);
     stage_released (st, 11, 1);
-    stage_kept (st);
+    stage_kept (st, 10, 1);
     stage_run (st, 8, 50, 1);
     assert_non_null (stage_told (st, 8, VERB_GRANT));
     assert_true (stage_holds (st, 10));

@@ -430,7 +430,7 @@ static void run_that_waits_takes_a_slot_that_falls_idle (void **s)
     stage_queued (st, seq, 1);
     stage_keeper (st, 1, KEEPER_REAPED, 10, 0);
     assert_null (stage_told (st, 2, VERB_GRANT)); // not before the answer
-    stage_kept (st);
+    stage_kept (st, 10, 1);
     grant = stage_told (st, 2, VERB_GRANT);
     assert_int_equal (grant->first, 10);
     cancel = stage_sent (st, VERB_CANCEL);
@@ -448,7 +448,7 @@ static void run_waits_for_a_slot_that_is_about_to_be_idle (void **s)
     stage_run (st, 2, 50, 1);
     assert_null (stage_sent (st, VERB_REQUEST));
     assert_null (stage_told (st, 2, VERB_GRANT));
-    stage_kept (st);
+    stage_kept (st, 10, 1);
     assert_non_null (stage_told (st, 2, VERB_GRANT));
 }
 
