@@ -29,7 +29,7 @@ static enum cookie scan_environment (int fd, const char *entry)
 
             if (c == 0 && !differs && at == size)
                 return COOKIE_PRESENT;
-            differs = c != 0 && (differs || at >= size || c != entry[at]);
+            differs = c != 0 && (differs || c != entry[at]);
             at = c == 0 ? 0 : at + 1;
         }
     }

@@ -18,7 +18,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -35,6 +34,7 @@
 #include "bus/base.h"
 #include "cookie.h"
 #include "core/keeper.h"
+#include "keeper_options.h"
 #include "keeper_wire.h"
 #include "tree.h"
 
@@ -46,18 +46,8 @@ enum { CONNECT_SECONDS = 5 };
 /* Out of the way of descriptors that scripts choose by number. */
 enum { WITNESS_FROM = 100 };
 
-struct options {
-    const char *shim, *cookie, *tokens, *slots, *label, *project, *witness;
-    const char *notice;
-    uint64_t token;
-    unsigned count;
-    int run;
-    bool no_cgroup;
-    char **command;
-};
-
 struct loop {
-    struct options options;
+    struct keeper_options options;
     struct keeper core;
     struct tree tree;
     int shim, run, signals, timer; // descriptors, -1 = closed
@@ -165,7 +155,7 @@ enum { ENTRIES = 9 };
 
 static void fill_environment (const struct loop *l, char *ret_env[ENTRIES])
 {
-    const struct options *o = &l->options;
+    const struct keeper_options *o = &l->options;
     size_t n = 0;
 
     ret_env[n++] = assign (COOKIE_NAME, o->cookie);
@@ -467,101 +457,6 @@ static int keep (struct loop *l)
     return l->tree.pid ? EXIT_SUCCESS : EXIT_UNREACHED;
 }
 
-/* --- command line --- */
-
-static const char usage[] =
-    "usage: slotbus-keeper --shim PATH --run-fd N --token T --count C\n"
-    "           --cookie COOKIE [--tokens T,T..] [--label L] [--project P]\n"
-    "           [--witness PATH] [--notice COMMAND] [--no-cgroup] -- CMD..\n"
-    "\n"
-    "Started by `slotbus run`; holds one agent's process tree.\n";
-
-static const struct option known[] = {
-    {"shim", required_argument, NULL, 's'},
-    {"run-fd", required_argument, NULL, 'r'},
-    {"token", required_argument, NULL, 't'},
-    {"tokens", required_argument, NULL, 'T'},
-    {"count", required_argument, NULL, 'c'},
-    {"cookie", required_argument, NULL, 'k'},
-    {"label", required_argument, NULL, 'l'},
-    {"project", required_argument, NULL, 'p'},
-    {"witness", required_argument, NULL, 'w'},
-    {"notice", required_argument, NULL, 'n'},
-    {"no-cgroup", no_argument, NULL, 'G'},
-    {NULL, 0, NULL, 0},
-};
-
-static int bad_usage (const char *what)
-{
-    fprintf (stderr, "slotbus-keeper: %s\n%s", what, usage);
-    return -1;
-}
-
-static bool number (const char *text, uint64_t most, uint64_t *ret_value)
-{
-    char *end;
-    uint64_t value;
-
-    errno = 0;
-    value = strtoull (text, &end, 10);
-    if (errno || end == text || *end || *text == '-' || value > most)
-        return false;
-    *ret_value = value;
-    return true;
-}
-
-static int set_option (struct options *o, int which, const char *value)
-{
-    uint64_t n = 0;
-
-    switch (which) {
-    case 's': o->shim = value; return 0;
-    case 'T': o->tokens = value; return 0;
-    case 'k': o->cookie = value; return 0;
-    case 'l': o->label = value; return 0;
-    case 'p': o->project = value; return 0;
-    case 'w': o->witness = value; return 0;
-    case 'n': o->notice = value; return 0;
-    case 'G': o->no_cgroup = true; return 0;
-    case 't':
-        if (!number (value, UINT64_MAX, &o->token))
-            return bad_usage ("--token: expected a number");
-        if (!o->tokens)
-            o->tokens = value;
-        return 0;
-    case 'c':
-        if (!number (value, UINT32_MAX, &n) || n == 0)
-            return bad_usage ("--count: expected a number above 0");
-        o->count = (unsigned) n;
-        o->slots = value;
-        return 0;
-    case 'r':
-        if (!number (value, INT32_MAX, &n) ||
-            fcntl ((int) n, F_SETFD, FD_CLOEXEC))
-            return bad_usage ("--run-fd: expected an open descriptor");
-        o->run = (int) n;
-        return 0;
-    }
-    return bad_usage ("unknown option");
-}
-
-static int read_options (struct options *o, int argc, char **argv)
-{
-    int which;
-
-    *o = (struct options){.label = "", .project = "", .run = -1};
-    while ((which = getopt_long (argc, argv, "+", known, NULL)) != -1)
-        if (set_option (o, which, optarg))
-            return -1;
-    o->command = argv + optind;
-    if (!o->shim || !o->cookie || !o->token || !o->count || o->run < 0 ||
-        !*o->command)
-        return bad_usage ("something is missing");
-    if (strlen (o->cookie) >= sizeof ((struct keeper_packet *) 0)->cookie)
-        return bad_usage ("--cookie: too long");
-    return 0;
-}
-
 int main (int argc, char **argv)
 {
     struct loop l = {.shim = -1,
@@ -570,7 +465,7 @@ int main (int argc, char **argv)
                      .clock = CLOCK_MONOTONIC,
                      .tree = {.cgroup = CGROUP_NONE}};
 
-    if (read_options (&l.options, argc, argv))
+    if (keeper_options_read (&l.options, argc, argv))
         return EXIT_USAGE;
     l.run = l.options.run;
     keeper_init (&l.core);

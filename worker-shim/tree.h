@@ -95,8 +95,8 @@ bool tree_become_subreaper (void);
 
 /* The keeper has ended (and was reaped) without REAPED: kills what fell to
  * this process and reaps it. Where not every child is the tree's only those
- * are ended that have the cookie, or an ancestor with it. Call again until
- * TREE_GONE. */
+ * are ended that have the cookie, or an ancestor with it. Call again while
+ * TREE_ALIVE; TREE_UNPROVEN, only in the second case: no more can be done. */
 enum tree_proof tree_end_adopted (bool every_child, const char *cookie);
 
 /* --- for a shim that lost a keeper --- */
@@ -109,8 +109,9 @@ enum tree_proof tree_gone (const char *cgroup, const char *cookie,
                            int64_t since);
 
 /* SIGKILL to all that is left of it; the answer is what tree_gone () says
- * afterwards. Death takes a moment: call again until TREE_GONE, which also
- * removes the cgroup. */
+ * afterwards. Death takes a moment, and what was unreadable may have been in
+ * the midst of exec (): call again until TREE_GONE, which also removes the
+ * cgroup. One call reads a few files of every process of the machine. */
 enum tree_proof tree_end_leftovers (const char *cgroup, const char *cookie,
                                     int64_t since);
 

@@ -152,6 +152,19 @@ static void be_orphaning (void)
     _exit (7);
 }
 
+/* What outlives it has the cookie, and a child that has not. */
+static void be_household (void)
+{
+    in_child (be_clean);
+    be_plain ();
+}
+
+static void be_ancestor (void)
+{
+    in_child (be_household);
+    stay ();
+}
+
 /* A cgroup below its own, with a process in it. */
 static void be_nested (void)
 {
@@ -180,7 +193,7 @@ static int be (const char *shape)
         {"family", be_family},     {"storm", be_storm},
         {"escaped", be_escaped},   {"orphaning", be_orphaning},
         {"nested", be_nested},     {"done", be_done},
-        {"counting", be_counting},
+        {"counting", be_counting}, {"ancestor", be_ancestor},
     };
 
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
@@ -662,6 +675,18 @@ static void leftovers_of_a_killed_keeper_are_ended_by_their_cookie (void **s)
     finish (w);
 }
 
+static void leftover_without_the_cookie_is_ended_with_its_ancestor (void **s)
+{
+    struct world *w = prepare (false);
+
+    (void) s;
+    start_under_a_keeper (w, "ancestor", 2);
+    kill_the_keeper (w);
+    assert_int_equal (end_until_proven (w), TREE_GONE);
+    await_no_children ();
+    finish (w);
+}
+
 static void leftovers_that_storm_are_ended_by_their_cookie (void **s)
 {
     struct world *w = prepare (false);
@@ -914,6 +939,8 @@ int main (int argc, char **argv)
         cmocka_unit_test (usage_of_the_tree_is_known_in_the_end),
         cmocka_unit_test (
             leftovers_of_a_killed_keeper_are_ended_by_their_cookie),
+        cmocka_unit_test (
+            leftover_without_the_cookie_is_ended_with_its_ancestor),
         cmocka_unit_test (leftovers_that_storm_are_ended_by_their_cookie),
         cmocka_unit_test (
             leftovers_of_a_killed_keeper_are_ended_by_their_cgroup),
