@@ -21,6 +21,8 @@
 
 static const char COOKIE[] = "SLOTBUS_COOKIE";
 
+enum { MAX_CGROUP_DEPTH = 16 };
+
 struct leftovers {
     char *broker, *runtime; // owned
     int mount;              // the cgroup2 mount, -1 = there is none
@@ -301,6 +303,71 @@ size_t leftovers_end (struct leftovers *l, const struct watch_lease *lease)
     hunt.ended = kill_cgroup (l, lease);
     walk (l, end_holder, &hunt);
     return hunt.ended;
+}
+
+/* A folder of cgroups with those below it; cgroups are never deeper than what
+ * the tree itself made. Takes `dir`. */
+static void remove_below (int dir, unsigned depth)
+{
+    DIR *folder = fdopendir (dir);
+    struct dirent *entry;
+
+    if (!folder) {
+        close (dir);
+        return;
+    }
+    while ((entry = readdir (folder))) {
+        int child;
+
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+            continue;
+        child = openat (dirfd (folder), entry->d_name,
+                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (child >= 0 && depth > 0)
+            remove_below (child, depth - 1);
+        else if (child >= 0)
+            close (child);
+        unlinkat (dirfd (folder), entry->d_name, AT_REMOVEDIR);
+    }
+    closedir (folder);
+}
+
+static void remove_cgroup (const struct leftovers *l,
+                           const struct watch_lease *lease)
+{
+    char parent[sizeof lease->cgroup];
+    const char *name;
+    int dir;
+
+    if (l->mount < 0 || !names_tree (lease->cgroup, lease->first))
+        return;
+    copy_text (parent, sizeof parent, lease->cgroup);
+    name = strrchr (lease->cgroup, '/');
+    name = name ? name + 1 : lease->cgroup;
+    parent[name - lease->cgroup] = '\0';
+    dir = open_beneath (l->mount, lease->cgroup, O_RDONLY | O_DIRECTORY);
+    if (dir < 0)
+        return;
+    remove_below (dir, MAX_CGROUP_DEPTH);
+    dir = open_beneath (l->mount, parent[0] ? parent : ".",
+                        O_PATH | O_DIRECTORY);
+    if (dir < 0)
+        return;
+    unlinkat (dir, name, AT_REMOVEDIR);
+    close (dir);
+}
+
+void leftovers_tidy (struct leftovers *l, const struct watch_lease *lease)
+{
+    char path[PATH_BYTES];
+
+    if (!lease->tree)
+        return;
+    if (lease->cgroup[0])
+        remove_cgroup (l, lease);
+    snprintf (path, sizeof path, "%s/witness/%" PRIu64, l->runtime,
+              lease->first);
+    unlink (path);
 }
 
 struct leftovers *leftovers_create (const char *broker, const char *runtime)

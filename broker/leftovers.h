@@ -47,4 +47,8 @@ void leftovers_look (struct leftovers *l, struct leftover *list, size_t count);
  * the cgroup count as one. */
 size_t leftovers_end (struct leftovers *l, const struct watch_lease *lease);
 
+/* It is proven gone: remove its cgroup, which its keeper could not, and its
+ * witness file. What cannot be removed stays; nothing depends on it. */
+void leftovers_tidy (struct leftovers *l, const struct watch_lease *lease);
+
 #endif

@@ -294,6 +294,7 @@ static void report_leases (struct watcher *w, struct broker *b, int64_t now,
         if (s->clean >= 2 && !s->told) {
             s->told = true;
             broker_observe_proven (b, s->leftover.lease.token, now, out);
+            leftovers_tidy (w->leftovers, &s->leftover.lease);
         }
         end_leftovers (w, s, now, out);
     }

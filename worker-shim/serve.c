@@ -30,6 +30,7 @@ enum {
 struct leftover {
     struct leftover *next;
     uint64_t token;
+    int64_t start; // nothing of it is older; 0 = not known
     char cgroup[256], cookie[96];
 };
 
@@ -192,7 +193,7 @@ static void clean_leftovers (struct service *s)
     while (*at) {
         struct leftover *l = *at;
 
-        if (tree_end_leftovers (l->cgroup, l->cookie, 0) == TREE_GONE) {
+        if (tree_end_leftovers (l->cgroup, l->cookie, l->start) == TREE_GONE) {
             *at = l->next;
             shim_on_cleaned (s->shim, l->token, now, s->actions);
             free (l);
@@ -206,6 +207,7 @@ static void add_leftover (struct service *s, const struct action *a)
     struct leftover *l = xcalloc (1, sizeof *l);
 
     l->token = a->token;
+    l->start = a->who.start;
     copy_text (l->cgroup, sizeof l->cgroup, a->cgroup);
     copy_text (l->cookie, sizeof l->cookie, a->cookie);
     l->next = s->leftovers;

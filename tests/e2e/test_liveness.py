@@ -129,6 +129,22 @@ def trees(place):
     return [pid for cookie, pids in cookies().items() if cookie.startswith(broker) for pid in pids]
 
 
+def cgroups(pids):
+    """Folders of the trees' own cgroups, where there are any."""
+    with open("/proc/self/mountinfo") as f:
+        mount = next((line.split()[4] for line in f if " - cgroup2 " in line), None)
+    folders = set()
+    for pid in pids:
+        try:
+            with open("/proc/%d/cgroup" % pid) as f:
+                path = next((line[3:].strip() for line in f if line.startswith("0::")), "")
+        except OSError:
+            continue            # a `sleep` of an agent's loop
+        if mount and "/slotbus-" in path:
+            folders.add(mount + path)
+    return folders
+
+
 def slots_return(place, name, what, within=2.0):
     """Wait until the project holds nothing. Never free while a tree lives, and
     free within 2 s of the last process's end."""
@@ -144,6 +160,8 @@ def slots_return(place, name, what, within=2.0):
             assert not trees(place), "%s: slots are free, but %s live" % (what, trees(place))
             break
         assert time.monotonic() < end, "%s: %s slots never return" % (what, counted)
+    wait_until(lambda: not any(map(os.path.exists, getattr(place, "cgroups", ()))),
+               "the trees' cgroups are removed")
     took = time.monotonic() - (last_alive or time.monotonic())
     print("# %s: slots free %d ms after the last process was seen" % (what, took * 1000))
     assert took < within, took
@@ -160,6 +178,7 @@ def agents(place, count, script=AGENT, **changes):
     wait_until(lambda: project(place, "consilio")["held"] == count
                and all(a["state"] == "active" and a["pid"] for a in agents_of(place, "consilio").values()),
                "%d agents are known" % count)
+    place.cgroups = cgroups(trees(place))
     return broker, supervisor
 
 

@@ -8,6 +8,7 @@
 
 enum {
     HELLO_MS = 500,
+    LATE_MS = 90000, // no connection does that; R7 holds all the same
     PIDFD_MS = 2, // until the end of a watched process is seen
     SPIN = 1000   // turns at one instant
 };
@@ -80,7 +81,7 @@ static void broker_says (struct sim *s, struct event *e)
     struct sim_shim *sh = &s->shims[shim];
     const struct letter *letter = e->data;
 
-    if (e->a != sh->connection)
+    if (e->a != sh->connection && !e->b)
         return;
     if (s->loud)
         sim_trace (s, shim_label (s, shim), "  < %s",
@@ -105,6 +106,9 @@ void shim_receive (struct sim *s, const struct path *to, enum verb verb,
     while (copies-- > 0)
         later (s, shim, sim_arrival (s, way (s, sh), &sh->down), broker_says,
                connection, 0, letter_of (verb, fields));
+    if (s->late > 0 && verb == VERB_GRANT && chance_of (&s->chance, s->late))
+        later (s, shim, s->now + chance_in (&s->chance, 1000, LATE_MS),
+               broker_says, 0, 1, letter_of (verb, fields));
 }
 
 void shims_reconnect (struct sim *s)

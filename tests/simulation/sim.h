@@ -203,6 +203,7 @@ struct sim {
     struct disk disk;
     struct span local, bus, wire; // delays: sockets, own host, between hosts
     unsigned loss, twice; // per mille of messages on the bus
+    unsigned late;        // per mille of GRANTs come again much later
     bool deaf;            // no answer of the broker arrives
     int32_t next_pid;
     unsigned next_client, next_keeper, next_tree;

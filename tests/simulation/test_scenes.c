@@ -134,6 +134,53 @@ static void a_kill_frees_exactly_its_project (void **state)
     scene_end (s, "g6");
 }
 
+/* The broker repeats STOP with its answers to BEATs. */
+static void a_lost_stop_is_said_again (void **state)
+{
+    struct sim *s = scene_begin (2, 2);
+    int consilio = sim_shim (s, "consilio", 0);
+    (void) state;
+
+    sim_advance (s, 1 * S);
+    sim_run (s, consilio, sim_supervisor (s, 0), agent);
+    sim_advance (s, 6 * S);
+    s->deaf = true;
+    sim_kill (s, "consilio");
+    sim_advance (s, 2 * S);
+    s->deaf = false;
+    sim_advance (s, 30 * S);
+    assert_int_equal (trees_count (s), 0);
+    assert_int_equal (in_use (s), 0);
+    scene_end (s, "stop-lost");
+}
+
+/* KILL frees a reservation at once: a run that fills it just then does not
+ * begin. */
+static void a_run_does_not_begin_in_a_reservation_that_was_killed (void **state)
+{
+    struct sim *s = scene_begin (2, 2);
+    int consilio = sim_shim (s, "consilio", 0);
+    int odin = sim_shim (s, "odin", 0);
+    int sup = sim_supervisor (s, 0);
+    (void) state;
+
+    sim_advance (s, 1 * S);
+    sim_request (s, consilio, sup, 2, 0);
+    sim_advance (s, 1 * S);
+    sim_request (s, odin, sim_supervisor (s, 0), 2, 0);
+    sim_advance (s, 5 * S);
+    s->deaf = true;
+    sim_kill (s, "consilio");
+    sim_advance (s, 1 * S);
+    assert_int_equal (waiting (s), 0);
+    sim_run (s, consilio, sup, agent);
+    sim_advance (s, 1 * S);
+    s->deaf = false;
+    sim_advance (s, 20 * S);
+    assert_int_equal (trees_count (s), 0);
+    scene_end (s, "kill-reservation");
+}
+
 static void a_killed_shim_gives_back_when_its_trees_are_gone (void **state)
 {
     struct sim *s = scene_begin (4, 4);
@@ -546,6 +593,9 @@ int main (void)
             the_third_waits_three_agents_ahead_until_three_come_back),
         cmocka_unit_test (a_larger_pool_serves_who_waits),
         cmocka_unit_test (a_kill_frees_exactly_its_project),
+        cmocka_unit_test (a_lost_stop_is_said_again),
+        cmocka_unit_test (
+            a_run_does_not_begin_in_a_reservation_that_was_killed),
         cmocka_unit_test (a_killed_shim_gives_back_when_its_trees_are_gone),
         cmocka_unit_test (a_broker_restarts_under_load_and_nothing_is_lost),
         cmocka_unit_test (

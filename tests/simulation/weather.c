@@ -238,6 +238,7 @@ static void network_trouble (struct sim *s)
     } else {
         s->loss = one_in (s, 2) ? 0 : (unsigned) in (s, 1, 300);
         s->twice = one_in (s, 2) ? 0 : (unsigned) in (s, 1, 300);
+        s->late = one_in (s, 2) ? 0 : (unsigned) in (s, 1, 300);
         s->bus.high = s->bus.low + (one_in (s, 2) ? 0 : in (s, 1, 400));
         s->wire.high = s->wire.low + (one_in (s, 2) ? 0 : in (s, 1, 900));
         s->local.high = one_in (s, 2) ? 0 : in (s, 1, 40);
@@ -259,7 +260,7 @@ static void something_goes_wrong (struct sim *s)
 static void faults_end (struct sim *s)
 {
     sim_trace (s, "world", "faults end");
-    s->loss = s->twice = 0;
+    s->loss = s->twice = s->late = 0;
     s->bus.high = s->bus.low;
     s->wire.high = s->wire.low;
     s->local.high = s->local.low;

@@ -449,7 +449,7 @@ static int sweep (const struct job *j)
 {
     char why[64];
 
-    while (tree_end_adopted (j->only_child, j->grant->cookie) != TREE_GONE)
+    while (tree_end_adopted (j->only_child, j->grant->cookie) == TREE_ALIVE)
         usleep (SWEEP_MS * 1000);
     if (WIFSIGNALED (j->keeper_status))
         snprintf (why, sizeof why, "was ended by signal %d",

@@ -48,8 +48,9 @@ enum action_kind {
     ACT_HANG_UP_KEEPER, // keeper
     ACT_WATCH,          // who: report shim_on_supervisor_gone () when it ends
     ACT_UNWATCH,        // who
-    ACT_CLEAN,          // token, cgroup, cookie: end leftovers of a lost
-                        // keeper, report shim_on_cleaned () once proven gone
+    ACT_CLEAN,          // token, cgroup, cookie, who: end leftovers of a lost
+                        // keeper, report shim_on_cleaned () once proven gone;
+                        // who.start: nothing of it is older, 0 = not known
     ACT_END_SUPERVISOR, // who: SIGTERM by its pidfd
     ACT_SPAWN,          // project, who, client: fork another project's shim
     ACT_RECONNECT,      // no answer for 3 H: make the socket anew

@@ -151,6 +151,7 @@ void shim_on_keeper_gone (struct shim *s, uint64_t keeper, int64_t now,
         run->status = STATUS_KILLED;
     clean = actions_add (out, ACT_CLEAN);
     clean->token = run->token;
+    clean->who = run->process;
     copy_text (clean->cgroup, sizeof clean->cgroup, run->cgroup);
     copy_text (clean->cookie, sizeof clean->cookie, run->cookie);
     actions_log (out, "lost keeper token=%llu",
