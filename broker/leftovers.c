@@ -126,11 +126,17 @@ static enum left ask_cgroup (const struct leftovers *l,
 
 /* ---- witness ---- */
 
+static void witness_path (const struct leftovers *l, uint64_t first,
+                          char ret_path[PATH_BYTES])
+{
+    snprintf (ret_path, PATH_BYTES, "%s/witness/%" PRIu64, l->runtime, first);
+}
+
 static enum left ask_witness (const struct leftovers *l, uint64_t first)
 {
     char path[PATH_BYTES];
 
-    snprintf (path, sizeof path, "%s/witness/%" PRIu64, l->runtime, first);
+    witness_path (l, first, path);
     switch (lock_query (path)) {
     case LOCK_FREE: return LEFT_NOTHING;
     case LOCK_HELD: return LEFT_SOMETHING;
@@ -274,23 +280,34 @@ static size_t kill_cgroup (const struct leftovers *l,
 
 struct hunt {
     uint64_t first;
+    char witness[PATH_BYTES]; // "" = nobody holds it
     size_t ended;
 };
 
-/* The cookie is read again while the pidfd holds the process: a pid that
- * changed hands in between is not signalled. */
+/* By its cookie; by the witness also who has cleaned its environment, and the
+ * keeper, which is of no use any more if it is still there (stopped). */
+static bool is_hunted (const struct leftovers *l, pid_t pid,
+                       const struct hunt *hunt)
+{
+    uint64_t first = 0;
+
+    return (cookie_of (l, pid, &first) == 1 && first == hunt->first) ||
+           (hunt->witness[0] && lock_held_by (pid, hunt->witness));
+}
+
+/* Asked again while the pidfd holds the process: a pid that changed hands in
+ * between is not signalled. */
 static void end_holder (const struct leftovers *l, pid_t pid, void *arg)
 {
     struct hunt *hunt = arg;
-    uint64_t first = 0;
     int fd;
 
-    if (cookie_of (l, pid, &first) != 1 || first != hunt->first)
+    if (!is_hunted (l, pid, hunt))
         return;
     fd = proc_open (pid, 0);
     if (fd < 0)
         return;
-    if (cookie_of (l, pid, &first) == 1 && first == hunt->first &&
+    if (is_hunted (l, pid, hunt) &&
         syscall (SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0)
         hunt->ended++;
     close (fd);
@@ -300,6 +317,8 @@ size_t leftovers_end (struct leftovers *l, const struct watch_lease *lease)
 {
     struct hunt hunt = {.first = lease->first};
 
+    if (ask_witness (l, lease->first) == LEFT_SOMETHING)
+        witness_path (l, lease->first, hunt.witness);
     hunt.ended = kill_cgroup (l, lease);
     walk (l, end_holder, &hunt);
     return hunt.ended;
@@ -349,8 +368,8 @@ static void remove_cgroup (const struct leftovers *l,
     if (dir < 0)
         return;
     remove_below (dir, MAX_CGROUP_DEPTH);
-    dir = open_beneath (l->mount, parent[0] ? parent : ".",
-                        O_PATH | O_DIRECTORY);
+    dir =
+        open_beneath (l->mount, parent[0] ? parent : ".", O_PATH | O_DIRECTORY);
     if (dir < 0)
         return;
     unlinkat (dir, name, AT_REMOVEDIR);
@@ -365,8 +384,7 @@ void leftovers_tidy (struct leftovers *l, const struct watch_lease *lease)
         return;
     if (lease->cgroup[0])
         remove_cgroup (l, lease);
-    snprintf (path, sizeof path, "%s/witness/%" PRIu64, l->runtime,
-              lease->first);
+    witness_path (l, lease->first, path);
     unlink (path);
 }
 

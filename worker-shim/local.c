@@ -37,6 +37,7 @@ struct peer {
 struct local {
     struct reactor *reactor;
     char *path;
+    struct stat file; // what was bound there
     int fd;
     int spare; // given up to turn somebody away when descriptors run out
     local_packet_fn *packet;
@@ -329,12 +330,23 @@ struct local *local_listen (struct reactor *r, const char *path,
     l->reactor = r;
     l->path = xstrdup (path);
     l->fd = fd;
+    (void) !stat (path, &l->file);
     l->spare = open ("/dev/null", O_RDONLY | O_CLOEXEC);
     l->packet = packet;
     l->gone = gone;
     l->arg = arg;
     reactor_add_fd (r, fd, ZMQ_POLLIN, on_listener, l);
     return l;
+}
+
+/* Where the folder was removed it may be a successor's by now. */
+static void remove_file (const struct local *l)
+{
+    struct stat now;
+
+    if (stat (l->path, &now) == 0 && now.st_dev == l->file.st_dev &&
+        now.st_ino == l->file.st_ino)
+        unlink (l->path);
 }
 
 void local_destroy (struct local *l)
@@ -346,7 +358,7 @@ void local_destroy (struct local *l)
     while (l->count > 0)
         drop (l->peers[0], false);
     reactor_remove_fd (l->reactor, l->fd);
-    unlink (l->path);
+    remove_file (l);
     close (l->fd);
     if (l->spare >= 0)
         close (l->spare);
@@ -354,6 +366,13 @@ void local_destroy (struct local *l)
     free (l->path);
     free (l);
     errno = error;
+}
+
+struct who local_who (const struct local *l, uint64_t peer)
+{
+    const struct peer *p = find (l, peer);
+
+    return p ? p->who : (struct who){0};
 }
 
 size_t local_count (const struct local *l)

@@ -46,6 +46,8 @@ void local_send (struct local *l, uint64_t peer, const void *data, size_t size,
                  bool news);
 /* End it once what was sent is written. */
 void local_hang_up (struct local *l, uint64_t peer);
+/* Who is there, as the kernel said when it came; pid 0: unknown. */
+struct who local_who (const struct local *l, uint64_t peer);
 size_t local_count (const struct local *l);
 
 /* A message as a packet: the magic, then its body. Size, 0 if too large. */

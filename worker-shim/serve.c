@@ -17,6 +17,7 @@
 #include "tree.h"
 #include "uplink.h"
 #include "watches.h"
+#include "witness.h"
 
 enum {
     CONNECT_MS = 200,    // before the first HELLO
@@ -181,6 +182,14 @@ static void look_at_lock (struct service *s)
                            s->actions);
 }
 
+static bool is_clean (const struct service *s, const struct leftover *l)
+{
+    const char *runtime = s->options->broker.runtime;
+
+    return tree_end_leftovers (l->cgroup, l->cookie, l->start) == TREE_GONE &&
+           witness_end (runtime, l->cookie);
+}
+
 /* One pass over /proc for each is a few ms; repeated until proven. */
 static void clean_leftovers (struct service *s)
 {
@@ -193,7 +202,7 @@ static void clean_leftovers (struct service *s)
     while (*at) {
         struct leftover *l = *at;
 
-        if (tree_end_leftovers (l->cgroup, l->cookie, l->start) == TREE_GONE) {
+        if (is_clean (s, l)) {
             *at = l->next;
             shim_on_cleaned (s->shim, l->token, now, s->actions);
             free (l);
@@ -224,6 +233,16 @@ static void tell (struct service *s, uint64_t client, enum verb verb,
 
     if (size > 0)
         local_send (s->commands, client, s->packet, size, verb == VERB_QUEUED);
+}
+
+/* One that was stopped along with its tree could not end it. */
+static void tell_keeper (struct service *s, const struct action *a)
+{
+    struct who keeper = local_who (s->keepers, a->keeper);
+
+    local_send (s->keepers, a->keeper, a->packet, sizeof *a->packet, false);
+    if (a->packet->type == KEEPER_STOP && keeper.pid > 0)
+        watches_signal (keeper, SIGCONT);
 }
 
 static void log_action (const struct action *a)
@@ -270,15 +289,34 @@ static void spawn (struct service *s, const struct action *a)
     tell (s, a->client, verb, &answer);
 }
 
+/* HELLO says that we hold the project's lock. Where somebody has removed its
+ * file that is worth nothing: another shim may have taken the place, and each
+ * of us would end the other's session for ever. */
+static bool holds_lock (const struct service *s)
+{
+    char path[PATH_BYTES + 16];
+
+    snprintf (path, sizeof path, "%s/lock", s->options->folder);
+    return lock_is_named (s->options->lock, path);
+}
+
+static void tell_broker (struct service *s, const struct action *a)
+{
+    if (a->verb != VERB_HELLO || holds_lock (s)) {
+        uplink_send (s->uplink, a->verb, a->fields);
+        return;
+    }
+    log_line (LOG_ERROR, "ending lock=removed folder=%s", s->options->folder);
+    shim_end (s->shim, now_of (s), s->actions);
+}
+
 static void carry_out (struct service *s, const struct action *a)
 {
     switch (a->kind) {
-    case ACT_SEND: uplink_send (s->uplink, a->verb, a->fields); break;
+    case ACT_SEND: tell_broker (s, a); break;
     case ACT_TELL: tell (s, a->client, a->verb, a->fields); break;
     case ACT_HANG_UP: local_hang_up (s->commands, a->client); break;
-    case ACT_KEEPER:
-        local_send (s->keepers, a->keeper, a->packet, sizeof *a->packet, false);
-        break;
+    case ACT_KEEPER: tell_keeper (s, a); break;
     case ACT_HANG_UP_KEEPER: local_hang_up (s->keepers, a->keeper); break;
     case ACT_WATCH: watches_add (s->watches, a->who); break;
     case ACT_UNWATCH: watches_remove (s->watches, a->who); break;

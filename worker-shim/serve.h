@@ -15,7 +15,8 @@
 struct serve_options {
     struct shim_settings settings;
     struct endpoints broker;
-    const char *folder; // RUNTIME/projects/P, whose lock the caller holds
+    const char *folder; // RUNTIME/projects/P
+    int lock;           // its lock, held by the caller
     struct who watch;   // supervisor; pid 0 = none
     int ready_fd;       // gets 'l' when it listens, 'r' when the session
                         // lives, then it is closed; -1 = none

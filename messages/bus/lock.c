@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "bus/lock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "bus/base.h"
 
 static struct flock whole_file (void)
 {
     return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
 }
 
-/* Is this descriptor still what the path names? */
-static bool named (int fd, const char *path)
+bool lock_is_named (int fd, const char *path)
 {
     struct stat open_file, file;
 
@@ -58,7 +63,7 @@ int lock_take (const char *path, unsigned mode)
 
         if (fd < 0)
             return -1;
-        if (named (fd, path)) {
+        if (lock_is_named (fd, path)) {
             sign (fd, mode);
             return fd;
         }
@@ -81,4 +86,40 @@ enum lock_answer lock_query (const char *path)
     if (rc < 0)
         return LOCK_UNKNOWN;
     return range.l_type == F_UNLCK ? LOCK_FREE : LOCK_HELD;
+}
+
+/* The kernel lists a lock only with the open file that holds it: who merely
+ * has the file open, to ask, is not taken for a holder. Source: proc(5). */
+static bool locks_through (pid_t pid, const char *fd, const char *file)
+{
+    char path[300], target[PATH_MAX], info[1024];
+    ssize_t n;
+
+    snprintf (path, sizeof path, "/proc/%ld/fd/%s", (long) pid, fd);
+    n = readlink (path, target, sizeof target - 1);
+    target[n > 0 ? n : 0] = 0;
+    if (strcmp (target, file) != 0)
+        return false;
+    snprintf (path, sizeof path, "/proc/%ld/fdinfo/%s", (long) pid, fd);
+    return read_file (path, info, sizeof info) > 0 &&
+           strstr (info, "\nlock:") != NULL;
+}
+
+bool lock_held_by (pid_t pid, const char *path)
+{
+    char folder[64], file[PATH_MAX];
+    struct dirent *entry;
+    bool held = false;
+    DIR *list;
+
+    if (!realpath (path, file))
+        return false;
+    snprintf (folder, sizeof folder, "/proc/%ld/fd", (long) pid);
+    list = opendir (folder);
+    if (!list)
+        return false;
+    while (!held && (entry = readdir (list)))
+        held = locks_through (pid, entry->d_name, file);
+    closedir (list);
+    return held;
 }

@@ -40,8 +40,8 @@ static void change_row (void **rows, size_t *count, size_t *most, size_t size,
 {
     size_t i = find (*rows, *count, size, change->key);
     char *at;
-    bool there = i < *count &&
-                 key_of ((const char *) *rows + i * size) == change->key;
+    bool there =
+        i < *count && key_of ((const char *) *rows + i * size) == change->key;
 
     if (change->deleted && !there)
         return;
@@ -62,8 +62,8 @@ void disk_apply (struct disk *d, const struct change *change)
 {
     switch (change->kind) {
     case CHANGE_SESSION:
-        change_row ((void **) &d->sessions, &d->session_count,
-                    &d->session_most, sizeof *d->sessions, change);
+        change_row ((void **) &d->sessions, &d->session_count, &d->session_most,
+                    sizeof *d->sessions, change);
         break;
     case CHANGE_LEASE:
         change_row ((void **) &d->leases, &d->lease_count, &d->lease_most,
@@ -73,9 +73,7 @@ void disk_apply (struct disk *d, const struct change *change)
         change_row ((void **) &d->waiters, &d->waiter_count, &d->waiter_most,
                     sizeof *d->waiters, change);
         break;
-    case CHANGE_META:
-        memcpy (&d->meta, change->record, sizeof d->meta);
-        break;
+    case CHANGE_META: memcpy (&d->meta, change->record, sizeof d->meta); break;
     }
 }
 
@@ -95,8 +93,8 @@ const struct session_record *disk_session (const struct disk *d, uint64_t id)
                                                            : NULL;
 }
 
-const struct waiter_record *disk_waiter (const struct disk *d,
-                                         uint64_t session, uint64_t seq)
+const struct waiter_record *disk_waiter (const struct disk *d, uint64_t session,
+                                         uint64_t seq)
 {
     for (size_t i = 0; i < d->waiter_count; i++) {
         if (d->waiters[i].session == session && d->waiters[i].seq == seq)

@@ -26,8 +26,8 @@ void disk_apply (struct disk *d, const struct change *change);
 /* NULL where there is none. */
 const struct lease_record *disk_lease (const struct disk *d, uint64_t token);
 const struct session_record *disk_session (const struct disk *d, uint64_t id);
-const struct waiter_record *disk_waiter (const struct disk *d,
-                                         uint64_t session, uint64_t seq);
+const struct waiter_record *disk_waiter (const struct disk *d, uint64_t session,
+                                         uint64_t seq);
 
 /* A broker starts from these rows: restore calls and broker_start (). */
 struct broker;

@@ -113,8 +113,8 @@ uint64_t chance_next (struct chance *c)
 
 int64_t chance_in (struct chance *c, int64_t low, int64_t high)
 {
-    return low + (int64_t) ((chance_next (c) >> 16) %
-                            (uint64_t) (high - low + 1));
+    return low +
+           (int64_t) ((chance_next (c) >> 16) % (uint64_t) (high - low + 1));
 }
 
 bool chance_of (struct chance *c, unsigned per_mille)

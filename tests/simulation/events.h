@@ -32,11 +32,11 @@ struct event {
     int64_t at;
     uint64_t order;
     enum actor actor;
-    size_t index;   // which one
-    unsigned life;  // its incarnation: a later one does not get this event
+    size_t index;  // which one
+    unsigned life; // its incarnation: a later one does not get this event
     event_fn *fire;
     uint64_t a, b;
-    void *data;     // one block, owned: freed after the event
+    void *data; // one block, owned: freed after the event
 };
 
 struct events;
@@ -59,7 +59,7 @@ int64_t chance_in (struct chance *c, int64_t low, int64_t high);
 /* True `per_mille` times of 1000. */
 bool chance_of (struct chance *c, unsigned per_mille);
 
-void *sim_alloc (size_t size);                 // zeroed, never NULL
+void *sim_alloc (size_t size); // zeroed, never NULL
 void *sim_grow (void *array, size_t *most, size_t size);
 
 #endif

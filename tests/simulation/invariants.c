@@ -134,8 +134,7 @@ static void lease_changes (struct sim *s, const struct change *c)
         sim_violate (s, "token %llu changes hands", LLU (c->key));
 }
 
-static int shim_of_session (const struct sim *s,
-                            const struct session_record *r)
+static int shim_of_session (const struct sim *s, const struct session_record *r)
 {
     for (int i = 0; i < s->shim_count; i++) {
         if (strcmp (s->shims[i].project, r->project) == 0 &&
@@ -174,8 +173,8 @@ static void session_goes (struct sim *s, uint64_t id)
     s->invariants.losses++;
     silent = silence (s, shim);
     if ((r->own && !process_lives (s, who)) ||
-        s->invariants.hello[shim] == s->now || s->invariants.bye[shim] == s->now ||
-        silent >= s->settings.timing.ttl)
+        s->invariants.hello[shim] == s->now ||
+        s->invariants.bye[shim] == s->now || silent >= s->settings.timing.ttl)
         return;
     sim_violate (s, "I12: session %llu is lost after %lld ms of silence",
                  LLU (id), (long long) silent);
@@ -218,13 +217,14 @@ static void check_pool (struct sim *s)
         sim_violate (s, "%u wait, the store has %zu", view.waiting,
                      s->disk.waiter_count);
     if (s->invariants.granted > 0 && view.in_use > view.effective)
-        sim_violate (s, "I1: %u granted: %u in use of %u", s->invariants.granted,
-                     view.in_use, view.effective);
+        sim_violate (s, "I1: %u granted: %u in use of %u",
+                     s->invariants.granted, view.in_use, view.effective);
 }
 
 static void check_caps (struct sim *s)
 {
-    for (size_t i = 0; s->invariants.granted > 0 && i < s->disk.lease_count; i++) {
+    for (size_t i = 0; s->invariants.granted > 0 && i < s->disk.lease_count;
+         i++) {
         const struct lease_record *r = &s->disk.leases[i];
         unsigned held = held_by (s, r->project);
 
@@ -476,8 +476,7 @@ static bool unused (const struct sim *s, const struct lease_record *r)
             return false;
     }
     for (int i = 0; i < SIM_KEEPERS; i++) {
-        if (s->keepers[i].alive &&
-            tokens_have (&s->keepers[i].under, r->token))
+        if (s->keepers[i].alive && tokens_have (&s->keepers[i].under, r->token))
             return false;
     }
     return r->run || !process_lives (s, who);

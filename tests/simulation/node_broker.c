@@ -121,8 +121,7 @@ static bool carry_out (struct sim *s)
 static void look_at_sessions (struct sim *s, int64_t now)
 {
     struct watch_session seen[SIM_SHIMS * 2];
-    size_t count =
-        broker_watch_sessions (s->broker.core, seen, SIM_SHIMS * 2);
+    size_t count = broker_watch_sessions (s->broker.core, seen, SIM_SHIMS * 2);
 
     for (size_t i = 0; i < count; i++) {
         struct who who = {seen[i].shim.pid, seen[i].shim.start};
@@ -283,8 +282,8 @@ void sim_start_broker (struct sim *s)
     sim_trace (s, "world", "broker starts epoch=%llu",
                (unsigned long long) s->disk.meta.epoch);
     invariants_start (s);
-    b->core = broker_create (&s->settings, &s->identity, &s->disk.meta, false,
-                             now);
+    b->core =
+        broker_create (&s->settings, &s->identity, &s->disk.meta, false, now);
     disk_restore (&s->disk, b->core);
     broker_start (b->core, now, b->out);
     if (!carry_out (s))

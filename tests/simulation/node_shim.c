@@ -9,8 +9,8 @@
 enum {
     HELLO_MS = 500,
     LATE_MS = 90000, // no connection does that; R7 holds all the same
-    PIDFD_MS = 2, // until the end of a watched process is seen
-    SPIN = 1000   // turns at one instant
+    PIDFD_MS = 2,    // until the end of a watched process is seen
+    SPIN = 1000      // turns at one instant
 };
 
 static void turn (struct sim *s, struct event *e);
@@ -84,8 +84,7 @@ static void broker_says (struct sim *s, struct event *e)
     if (e->a != sh->connection && !e->b)
         return;
     if (s->loud)
-        sim_trace (s, shim_label (s, shim), "  < %s",
-                   verb_name (letter->verb));
+        sim_trace (s, shim_label (s, shim), "  < %s", verb_name (letter->verb));
     shim_on_broker (sh->core, letter_open (letter), clock_of (s, sh), sh->out);
     finish (s, shim);
 }
@@ -218,11 +217,20 @@ void shim_lose_keeper (struct sim *s, int keeper)
            handle_of ((size_t) keeper, k->life), 0, NULL);
 }
 
+static void unwatch (struct sim_shim *sh, struct who who)
+{
+    for (size_t i = 0; i < sh->watched_count; i++) {
+        if (sh->watched[i].pid == who.pid)
+            sh->watched[i--] = sh->watched[--sh->watched_count];
+    }
+}
+
 static void supervisor_goes (struct sim *s, struct event *e)
 {
     struct sim_shim *sh = &s->shims[e->index];
     struct who who = {(int32_t) e->a, (int64_t) e->b};
 
+    unwatch (sh, who);
     shim_on_supervisor_gone (sh->core, who, clock_of (s, sh), sh->out);
     finish (s, (int) e->index);
 }
@@ -248,8 +256,8 @@ static void query_lock (struct sim *s, struct event *e)
 
     shim_on_broker_absent (sh->core, !s->broker.alive, clock_of (s, sh),
                            sh->out);
-    later (s, (int) e->index, s->now + s->settings.timing.beat / 2,
-           query_lock, 0, 0, NULL);
+    later (s, (int) e->index, s->now + s->settings.timing.beat / 2, query_lock,
+           0, 0, NULL);
     finish (s, (int) e->index);
 }
 
@@ -266,16 +274,8 @@ static void watch (struct sim *s, int shim, struct who who)
     if (sh->watched_count < SIM_SUPERVISORS)
         sh->watched[sh->watched_count++] = who;
     if (!process_lives (s, who))
-        later (s, shim, s->now + PIDFD_MS, supervisor_goes,
-               (uint64_t) who.pid, (uint64_t) who.start, NULL);
-}
-
-static void unwatch (struct sim_shim *sh, struct who who)
-{
-    for (size_t i = 0; i < sh->watched_count; i++) {
-        if (sh->watched[i].pid == who.pid)
-            sh->watched[i--] = sh->watched[--sh->watched_count];
-    }
+        later (s, shim, s->now + PIDFD_MS, supervisor_goes, (uint64_t) who.pid,
+               (uint64_t) who.start, NULL);
 }
 
 static void is_clean (struct sim *s, struct event *e)
@@ -328,13 +328,10 @@ static void act (struct sim *s, int shim, const struct action *a)
     bool keeper = lives (s, a->keeper, false);
 
     switch (a->kind) {
-    case ACT_SEND:
-        send (s, shim, a->verb, a->fields);
-        break;
+    case ACT_SEND: send (s, shim, a->verb, a->fields); break;
     case ACT_TELL:
         if (client)
-            client_hear (s, (int) handle_index (a->client), a->verb,
-                         a->fields);
+            client_hear (s, (int) handle_index (a->client), a->verb, a->fields);
         break;
     case ACT_HANG_UP:
         if (client)

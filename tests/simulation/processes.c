@@ -55,15 +55,15 @@ static void tree_told (struct sim *s, struct event *e)
 
     if (t->cmd && s->now >= t->cmd_ends) {
         t->cmd = false;
-        sim_later (s, s->now, ACTOR_KEEPER, (size_t) t->keeper,
-                   t->keeper_life, keeper_sees_exit, 0, 0, NULL);
+        sim_later (s, s->now, ACTOR_KEEPER, (size_t) t->keeper, t->keeper_life,
+                   keeper_sees_exit, 0, 0, NULL);
     }
     if (t->cmd || s->now < t->all_gone)
         return;
     t->alive = false;
     t->died = s->now;
-    sim_trace (s, "agent", "gone first=%llu pid=%d",
-               LLU (t->under.at[0]), t->self.pid);
+    sim_trace (s, "agent", "gone first=%llu pid=%d", LLU (t->under.at[0]),
+               t->self.pid);
     sim_later (s, s->now, ACTOR_KEEPER, (size_t) t->keeper, t->keeper_life,
                keeper_sees_empty, 0, 0, NULL);
 }
@@ -213,8 +213,8 @@ static void keeper_acts (struct sim *s, int keeper, unsigned actions)
 {
     struct sim_keeper *k = &s->keepers[keeper];
     struct sim_tree *t = k->tree < 0 ? NULL : &s->trees[k->tree];
-    bool tree = t && t->alive && t->keeper == keeper &&
-                t->keeper_life == k->life;
+    bool tree =
+        t && t->alive && t->keeper == keeper && t->keeper_life == k->life;
 
     if (actions & KEEPER_DO_START) {
         k->tree = start_tree (s, keeper);
@@ -223,11 +223,9 @@ static void keeper_acts (struct sim *s, int keeper, unsigned actions)
     if (actions & KEEPER_DO_REPORT_EXITED)
         keeper_reports (s, keeper, KEEPER_EXITED);
     if (actions & KEEPER_DO_NOTICE)
-        sim_trace (s, "agent", "notice first=%llu",
-                   LLU (k->under.at[0]));
+        sim_trace (s, "agent", "notice first=%llu", LLU (k->under.at[0]));
     if ((actions & KEEPER_DO_TERM) && tree) {
-        sim_trace (s, "agent", "term first=%llu",
-                   LLU (k->under.at[0]));
+        sim_trace (s, "agent", "term first=%llu", LLU (k->under.at[0]));
         if (t->term >= 0)
             tree_dies_by (s, k->tree, s->now + t->term);
     }
@@ -389,8 +387,7 @@ void sim_continue_keeper (struct sim *s, int keeper)
 
     if (!k->alive || !k->stopped)
         return;
-    sim_trace (s, "world", "keeper of %llu continues",
-               LLU (k->under.at[0]));
+    sim_trace (s, "world", "keeper of %llu continues", LLU (k->under.at[0]));
     k->stopped = false;
     sim_release_held (s, ACTOR_KEEPER, (size_t) keeper, 0);
     keeper_wake (s, keeper, s->now);
@@ -410,8 +407,7 @@ static void client_ends (struct sim *s, int client)
     c->alive = false;
     shim_lose_client (s, client);
     if (c->keeper >= 0 && s->keepers[c->keeper].alive &&
-        s->keepers[c->keeper].client == client &&
-        s->keepers[c->keeper].run_up)
+        s->keepers[c->keeper].client == client && s->keepers[c->keeper].run_up)
         keeper_loses_run (s, c->keeper);
 }
 
@@ -439,12 +435,12 @@ static void print_tokens (const struct tokens *t, char *text, size_t size)
     for (unsigned i = 0; i < t->count && at < size; i++) {
         unsigned run = 0;
 
-        while (i + run + 1 < t->count && t->at[i + run + 1] == t->at[i] + run + 1)
+        while (i + run + 1 < t->count &&
+               t->at[i + run + 1] == t->at[i] + run + 1)
             run++;
-        at += (size_t) snprintf (text + at, size - at, run ? "%s%llu-%llu"
-                                                           : "%s%llu",
-                                 i ? "," : "", LLU (t->at[i]),
-                                 LLU (t->at[i] + run));
+        at += (size_t) snprintf (text + at, size - at,
+                                 run ? "%s%llu-%llu" : "%s%llu", i ? "," : "",
+                                 LLU (t->at[i]), LLU (t->at[i] + run));
         i += run;
     }
 }

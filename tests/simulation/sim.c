@@ -93,21 +93,18 @@ static bool addressee (const struct sim *s, const struct event *e,
 
     *ret_stopped = false;
     switch (e->actor) {
-    case ACTOR_WORLD:
-        return true;
+    case ACTOR_WORLD: return true;
     case ACTOR_BROKER:
         *ret_stopped = s->broker.stopped;
         return s->broker.alive && s->broker.life == e->life;
     case ACTOR_SHIM:
         *ret_stopped = shim->stopped;
         return shim->alive && shim->life == e->life;
-    case ACTOR_CLIENT:
-        return client->alive && client->life == e->life;
+    case ACTOR_CLIENT: return client->alive && client->life == e->life;
     case ACTOR_KEEPER:
         *ret_stopped = keeper->stopped;
         return keeper->alive && keeper->life == e->life;
-    case ACTOR_TREE:
-        return tree->alive && tree->life == e->life;
+    case ACTOR_TREE: return tree->alive && tree->life == e->life;
     }
     return false;
 }
@@ -267,7 +264,8 @@ void sim_trace (struct sim *s, const char *who, const char *format, ...)
     va_end (args);
     size = strlen (line);
     for (size_t i = 0; i < size; i++)
-        s->hash = (s->hash ^ (unsigned char) line[i]) * UINT64_C (0x100000001b3);
+        s->hash =
+            (s->hash ^ (unsigned char) line[i]) * UINT64_C (0x100000001b3);
     if (s->keep_text)
         keep (s, line, size);
     if (s->loud)

@@ -36,7 +36,7 @@ enum {
     SIM_TOKENS = 64, // of one command
     SIM_ASKED = 1024,
     SIM_IDLE = 128,
-    SIM_LINES = 64   // of the trace, kept for a failure's report
+    SIM_LINES = 64 // of the trace, kept for a failure's report
 };
 
 struct span {
@@ -70,15 +70,15 @@ struct sim_broker {
     struct outbox *out;
     struct mail **inbox; // owned
     size_t inbox_count, inbox_most;
-    int64_t timer;        // when its next turn is; INT64_MAX: none
-    uint64_t turn;        // the number of that turn: others are out of date
+    int64_t timer; // when its next turn is; INT64_MAX: none
+    uint64_t turn; // the number of that turn: others are out of date
     int64_t last_turn;
     int64_t started;
     int64_t missed; // since then, by being stopped
-    int64_t looked;       // when the watcher looked last
+    int64_t looked; // when the watcher looked last
     enum crash crash_next;
-    uint64_t random;      // session ids: small, so that a trace can be read
-    unsigned same_time;   // turns at one instant
+    uint64_t random;    // session ids: small, so that a trace can be read
+    unsigned same_time; // turns at one instant
 };
 
 struct sim_shim {
@@ -126,8 +126,8 @@ struct sim_client {
     struct tokens got;
     char cookie[96];
     int64_t up, down;
-    int keeper;                       // of a `run`, -1 none
-    int64_t lasts, rest, term, kill;  // of its tree
+    int keeper;                      // of a `run`, -1 none
+    int64_t lasts, rest, term, kill; // of its tree
 };
 
 struct sim_keeper {
@@ -149,7 +149,7 @@ struct sim_keeper {
 struct sim_tree {
     bool alive; // anything of it
     unsigned life;
-    bool cmd;   // CMD itself
+    bool cmd; // CMD itself
     int host;
     int keeper;
     unsigned keeper_life;
@@ -173,7 +173,7 @@ struct sim_supervisor {
 struct invariants {
     uint64_t highest_token, highest_epoch;
     uint64_t beat_of[SIM_SHIMS], beat_seq[SIM_SHIMS]; // the newest BEAT
-    int64_t beat[SIM_SHIMS]; // when one reached the broker, and
+    int64_t beat[SIM_SHIMS];   // when one reached the broker, and
     int64_t missed[SIM_SHIMS]; // what it had missed by then
     int64_t before[SIM_SHIMS], missed_before[SIM_SHIMS]; // the one before
     int64_t hello[SIM_SHIMS], bye[SIM_SHIMS];
@@ -202,9 +202,9 @@ struct sim {
     struct identity identity;
     struct disk disk;
     struct span local, bus, wire; // delays: sockets, own host, between hosts
-    unsigned loss, twice; // per mille of messages on the bus
-    unsigned late;        // per mille of GRANTs come again much later
-    bool deaf;            // no answer of the broker arrives
+    unsigned loss, twice;         // per mille of messages on the bus
+    unsigned late;                // per mille of GRANTs come again much later
+    bool deaf;                    // no answer of the broker arrives
     int32_t next_pid;
     unsigned next_client, next_keeper, next_tree;
 

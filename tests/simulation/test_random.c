@@ -40,8 +40,7 @@ static void no_seed_violates_an_invariant (void **state)
         if (s->violation[0]) {
             failed++;
             print_last_lines (s);
-            print_message ("# seed %lld: %s\n", (long long) seed,
-                           s->violation);
+            print_message ("# seed %lld: %s\n", (long long) seed, s->violation);
         }
         grants += s->invariants.grants;
         served += s->invariants.served;

@@ -61,8 +61,8 @@ static void five_three_and_two_of_twenty (void **state)
     scene_end (s, "g1");
 }
 
-static void the_third_waits_three_agents_ahead_until_three_come_back (
-    void **state)
+static void
+the_third_waits_three_agents_ahead_until_three_come_back (void **state)
 {
     struct sim *s = scene_begin (20, 10);
     int consilio = sim_shim (s, "consilio", 0);
@@ -320,8 +320,8 @@ static void a_broker_stopped_for_long_ends_agents_but_no_session (void **state)
 
 /* It is granted a slot and lost, and only then the broker dies: that nobody
  * holds its lock does not bring the session back (R9). */
-static void a_shim_that_slept_for_too_long_is_not_renewed_by_an_absent_broker (
-    void **state)
+static void
+a_shim_that_slept_for_too_long_is_not_renewed_by_an_absent_broker (void **state)
 {
     struct sim *s = scene_begin (1, 1);
     int shim = sim_shim (s, "consilio", 0);
@@ -350,8 +350,8 @@ static void a_shim_that_slept_for_too_long_is_not_renewed_by_an_absent_broker (
 
 /* ---- somebody dies ---- */
 
-static void a_lost_remote_host_costs_its_slots_for_ttl_and_lock_delay (
-    void **state)
+static void
+a_lost_remote_host_costs_its_slots_for_ttl_and_lock_delay (void **state)
 {
     struct sim *s = scene_begin (4, 4);
     int vm = sim_host (s, "vm2", 7200 * S);
@@ -375,8 +375,8 @@ static void a_lost_remote_host_costs_its_slots_for_ttl_and_lock_delay (
     scene_end (s, "remote-lost");
 }
 
-static void a_cut_network_ends_remote_agents_before_their_slots_return (
-    void **state)
+static void
+a_cut_network_ends_remote_agents_before_their_slots_return (void **state)
 {
     struct sim *s = scene_begin (2, 2);
     int vm = sim_host (s, "vm2", 3600 * S);
@@ -400,6 +400,36 @@ static void a_cut_network_ends_remote_agents_before_their_slots_return (
     assert_int_equal (waiting (s), 0);
     invariants_agreement (s);
     scene_end (s, "remote-cut");
+}
+
+/* R1. One BEAT is under way for 23 s, its answer as long, and no later one
+ * arrives: the agent is to be gone by T - D after that one was sent. */
+static void
+validity_counts_from_the_send_of_the_beat_that_was_answered (void **state)
+{
+    struct sim *s = scene_begin (1, 1);
+    int vm = sim_host (s, "vm2", 500 * S);
+    int far = sim_shim (s, "consilio", vm);
+    struct work stubborn = agent;
+    (void) state;
+
+    stubborn.term = FOREVER;
+    stubborn.kill = 3 * S;
+    sim_advance (s, 1 * S);
+    sim_run (s, far, sim_supervisor (s, vm), stubborn);
+    sim_advance (s, 8 * S);
+    s->wire = (struct span){23500, 23500};
+    sim_advance (s, 2 * S); // it is sent at 10010
+    sim_cut (s, vm, true);
+    sim_advance (s, 22400);
+    sim_cut (s, vm, false); // it arrives at 33510
+    sim_advance (s, 200);
+    sim_cut (s, vm, true);
+    sim_advance (s, 68100 - s->now);
+    assert_int_equal (trees_count (s), 0);
+    sim_advance (s, 50 * S);
+    assert_int_equal (in_use (s), 0);
+    scene_end (s, "from-the-send");
 }
 
 static void the_end_of_a_supervisor_ends_its_agents_and_its_shim (void **state)
@@ -427,8 +457,8 @@ static void the_end_of_a_supervisor_ends_its_agents_and_its_shim (void **state)
     scene_end (s, "supervisor");
 }
 
-static void what_a_dead_keeper_leaves_is_ended_before_the_slot_returns (
-    void **state)
+static void
+what_a_dead_keeper_leaves_is_ended_before_the_slot_returns (void **state)
 {
     struct sim *s = scene_begin (1, 1);
     int shim = sim_shim (s, "consilio", 0);
@@ -608,6 +638,8 @@ int main (void)
             a_lost_remote_host_costs_its_slots_for_ttl_and_lock_delay),
         cmocka_unit_test (
             a_cut_network_ends_remote_agents_before_their_slots_return),
+        cmocka_unit_test (
+            validity_counts_from_the_send_of_the_beat_that_was_answered),
         cmocka_unit_test (the_end_of_a_supervisor_ends_its_agents_and_its_shim),
         cmocka_unit_test (
             what_a_dead_keeper_leaves_is_ended_before_the_slot_returns),

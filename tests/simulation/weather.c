@@ -114,8 +114,7 @@ static void somebody_acts (struct sim *s)
         sim_run (s, shim, supervisor_of (s, shim), any_work (s));
         break;
     case 12 ... 14:
-        sim_release (s, shim, supervisor_of (s, shim),
-                     (unsigned) in (s, 1, 4));
+        sim_release (s, shim, supervisor_of (s, shim), (unsigned) in (s, 1, 4));
         break;
     case 15: sim_cancel (s, shim, supervisor_of (s, shim)); break;
     case 16: kill_a_client (s); break;
@@ -221,8 +220,7 @@ static void keeper_trouble (struct sim *s)
             sim_crash_keeper (s, keeper);
         } else {
             sim_stop_keeper (s, keeper);
-            after (s, a_while (s), continue_keeper, (uint64_t) keeper,
-                   k->life);
+            after (s, a_while (s), continue_keeper, (uint64_t) keeper, k->life);
         }
         return;
     }
@@ -305,8 +303,7 @@ static void hand_back (struct sim *s)
     for (int i = 0; i < SIM_CLIENTS; i++) {
         const struct sim_client *c = &s->clients[i];
 
-        if (c->alive && c->kind == CLIENT_RUN && c->keeper >= 0 &&
-            c->lasts < 0)
+        if (c->alive && c->kind == CLIENT_RUN && c->keeper >= 0 && c->lasts < 0)
             sim_kill_client (s, i);
     }
     for (int i = 0; i < SIM_SUPERVISORS; i++) {

@@ -14,6 +14,9 @@
 
 enum { SILENT_MS = 2000, PATIENCE_MS = 10000, CANCEL_MS = 2000 };
 
+/* How many shims may end under one who waits, before that is not bad luck. */
+enum { MOST_LOST = 5, SHIM_LOST = -3 };
+
 static struct msg answer; // one conversation at a time
 
 void grant_confirm (struct reach *reach, const struct msg_grant *grant)
@@ -93,7 +96,7 @@ static int check_broker (const struct grant_wait *w, int64_t silent_ms)
     return 0;
 }
 
-/* The next thing that the shim says: 0, or an exit status. */
+/* The next thing that the shim says: 0, an exit status, or SHIM_LOST. */
 static int hear (struct reach *reach, struct grant_wait *w, bool silent,
                  int64_t since)
 {
@@ -107,9 +110,7 @@ static int hear (struct reach *reach, struct grant_wait *w, bool silent,
         if (rc > 0)
             return 0;
         if (rc < 0 || errno != ETIMEDOUT)
-            return say_failure (EXIT_OTHER,
-                                "the shim of %s ended while this waited",
-                                reach->project);
+            return SHIM_LOST;
         now = clock_monotonic_ms ();
         if (w->deadline >= 0 && now >= w->deadline)
             return withdraw (reach, w);
@@ -119,23 +120,42 @@ static int hear (struct reach *reach, struct grant_wait *w, bool silent,
     }
 }
 
-int grant_wait (struct reach *reach, struct grant_wait *w)
+/* Told for the first time, to this shim: 0 it has answered, or as hear (). */
+static int ask (struct reach *reach, struct grant_wait *w)
 {
     int64_t since = clock_monotonic_ms ();
-    char last[1024] = "";
     int status = reach_ask (reach, VERB_REQUEST, &w->request,
                             first_ms (w, since), &answer);
-    bool silent = status == REACH_TIMEOUT;
 
-    if (status && !silent)
-        return status;
-    if (silent)
-        status = hear (reach, w, true, since);
-    while (status == 0) {
+    return status == REACH_TIMEOUT ? hear (reach, w, true, since) : status;
+}
+
+/* It has granted nothing to this request, so nothing is lost with it but the
+ * place in the queue. */
+static int ask_another (struct reach *reach, struct grant_wait *w, int lost)
+{
+    reach_close (reach);
+    if (lost > MOST_LOST)
+        return say_failure (EXIT_OTHER,
+                            "the shim of %s ended while this waited",
+                            reach->project);
+    return ask (reach, w);
+}
+
+int grant_wait (struct reach *reach, struct grant_wait *w)
+{
+    char last[1024] = "";
+    int lost = 0;
+    int status = ask (reach, w);
+
+    for (;;) {
+        while (status == SHIM_LOST)
+            status = ask_another (reach, w, ++lost);
+        if (status)
+            return status;
         status = handle (w, last);
         if (status >= 0)
             return status;
-        status = hear (reach, w, false, since);
+        status = hear (reach, w, false, 0);
     }
-    return status;
 }

@@ -234,7 +234,8 @@ static int no_shim (const struct reach *r, const char *why)
                         line);
 }
 
-/* 1 it said that, 0 it ended, -1 neither by the deadline. */
+/* 1 it said that, or that another one has won; 0 it ended, -1 neither by the
+ * deadline. */
 static int wait_said (int fd, char wanted, int64_t deadline)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -246,7 +247,7 @@ static int wait_said (int fd, char wanted, int64_t deadline)
             continue;
         if (read (fd, &byte, 1) != 1)
             return 0;
-        if (byte == wanted)
+        if (byte == wanted || byte == 'b')
             return 1;
     }
     return -1;

@@ -48,7 +48,8 @@ int reach_ask (struct reach *r, enum verb verb, const void *fields,
 /* Remove what marks a leased tree from the environment. */
 void reach_leave_tree (void);
 /* In a child: become a detached `slotbus shim` of the project that writes to
- * `ready_fd` (-1 = none) 'l' when it listens and 'r' when its session lives.
+ * `ready_fd` (-1 = none) 'l' when it listens and 'r' when its session lives,
+ * or 'b' when the project has one already.
  * Does not return. */
 _Noreturn void reach_become_shim (const char *project, const char *folder,
                                   pid_t watch, int ready_fd);

@@ -36,25 +36,28 @@ const struct command command_shim = {
         "\n"
         "  -p, --project P   whose leases\n"
         "      --watch PID   the supervisor: when it ends, so do its agents\n"
-        "      --ready-fd N  write one byte there when it listens, and close "
-        "it\n",
+        "      --ready-fd N  write there: l it listens, r it is ready, b there "
+        "is one\n",
     .examples = "  slotbus shim --project consilio --watch $$ &\n",
     .run = run_shim};
 
-/* EXIT_NOT_NOW: who has the lock is said. */
-static int take_lock (const char *folder, const char *project)
+/* EXIT_NOT_NOW: who has the lock is said, to who started this as well. */
+static int take_lock (struct serve_options *o, const char *project)
 {
     char path[PATH_BYTES + 8], pid[32] = "?";
     int fd;
 
-    snprintf (path, sizeof path, "%s/lock", folder);
+    snprintf (path, sizeof path, "%s/lock", o->folder);
     fd = lock_take (path, 0600);
+    o->lock = fd; // open as long as this process lives
     if (fd >= 0)
-        return 0; // open as long as this process lives
+        return 0;
     if (errno != EAGAIN)
         return say_failure (EXIT_OTHER, "%s: %s", path, strerror (errno));
     if (read_file (path, pid, sizeof pid) > 0)
         pid[strcspn (pid, "\n")] = 0;
+    if (o->ready_fd >= 0)
+        (void) !write (o->ready_fd, "b", 1);
     return say_failure (EXIT_NOT_NOW, "%s has a shim already: pid %s", project,
                         pid);
 }
@@ -159,7 +162,7 @@ static int run_shim (int argc, char **argv)
     if ((status = reach_project (&reach, project)) ||
         (status = fill_watch (&options, (pid_t) watch)) ||
         (status = fill (&options, &reach)) ||
-        (status = take_lock (reach.folder, reach.project)))
+        (status = take_lock (&options, reach.project)))
         return status;
     log_open ("slotbus-shim", LOG_TEXT, LOG_INFO);
     allow_descriptors ();

@@ -41,7 +41,7 @@ static enum err check_request (struct shim *s, const struct ask *ask,
     *ret_why = NULL;
     if (s->ending) {
         *ret_why = "this shim is ending";
-        return ERR_BUSY;
+        return ERR_NOT_NOW;
     }
     if (in->project[0] && strcmp (in->project, s->settings.project) != 0)
         return ERR_NOT_ALLOWED;
@@ -60,7 +60,7 @@ static enum err add_request (struct shim *s, const struct ask *ask,
 
     if (!shim_watched (s, who, out) ||
         !requests_add (&s->requests, ask->client, who, &ask->in->request))
-        return ERR_BUSY;
+        return ERR_QUEUE_FULL;
     return ERR_NONE;
 }
 
@@ -221,7 +221,9 @@ void shim_on_client (struct shim *s, uint64_t client, struct who peer,
 
     (void) now;
     s->news = true;
-    switch (s->done ? VERB_NONE : in->verb) {
+    if (s->done)
+        return; // our end tells it, and it asks a successor
+    switch (in->verb) {
     case VERB_REQUEST: on_request (s, &ask, out); break;
     case VERB_OK: on_ok (s, &ask); break;
     case VERB_CANCEL: on_cancel (s, &ask, out); break;

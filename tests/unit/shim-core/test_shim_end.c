@@ -364,7 +364,7 @@ static void end_gives_everything_back_first (void **s)
     assert_non_null (stage_sent (st, VERB_CANCEL));
     stage_request (st, 2, 53, 1);
     error = stage_told (st, 2, VERB_ERROR);
-    assert_string_equal (error->error, "BUSY");
+    assert_string_equal (error->error, "NOT_NOW");
     assert_true (stage_hung_up (st, 2));
     stage_keeper (st, 7, KEEPER_REAPED, 20, 0);
     stage_released (st, 20, 1);

@@ -307,7 +307,7 @@ static void request_that_was_never_asked_needs_no_cancel (void **s)
     assert_null (stage_sent (st, VERB_CANCEL));
 }
 
-static void request_number_65_is_busy (void **s)
+static void request_number_65_finds_the_queue_full (void **s)
 {
     struct stage *st = *s;
     const struct msg_error *error;
@@ -318,7 +318,7 @@ static void request_number_65_is_busy (void **s)
     }
     stage_request (st, 65, 50, 1);
     error = stage_told (st, 65, VERB_ERROR);
-    assert_string_equal (error->error, "BUSY");
+    assert_string_equal (error->error, "QUEUE_FULL");
 }
 
 static void more_slots_than_a_session_can_hold_are_refused (void **s)
@@ -704,7 +704,7 @@ int main (void)
         LIVE (client_that_took_its_grant_may_go),
         LIVE (client_that_goes_while_it_waits_withdraws),
         TEST (request_that_was_never_asked_needs_no_cancel),
-        LIVE (request_number_65_is_busy),
+        LIVE (request_number_65_finds_the_queue_full),
         LIVE (more_slots_than_a_session_can_hold_are_refused),
         LIVE (supervisor_beyond_the_table_takes_the_place_of_an_unused_one),
         LIVE (run_uses_idle_slots_of_its_supervisor_newest_first),
