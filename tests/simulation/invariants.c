@@ -15,6 +15,59 @@ static int shim_of_path (const struct path *p)
     return p->size == 6 && p->id[0] == 'S' ? p->id[1] : -1;
 }
 
+static const struct asked *asked_by (const struct sim *s, uint64_t session,
+                                     uint64_t seq)
+{
+    for (size_t i = 0; i < SIM_ASKED; i++) {
+        const struct asked *a = &s->invariants.asked[i];
+
+        if (a->session == session && a->seq == seq)
+            return a;
+    }
+    return NULL;
+}
+
+static void asks (struct sim *s, const struct msg_request *m)
+{
+    if (asked_by (s, m->session, m->seq))
+        return;
+    s->invariants.asked[s->invariants.asked_count++ % SIM_ASKED] =
+        (struct asked){.session = m->session,
+                       .seq = m->seq,
+                       .count = (unsigned) m->count,
+                       .min = (unsigned) (m->min ? m->min : m->count)};
+}
+
+void invariants_said (struct sim *s, int shim, enum verb verb,
+                      const void *fields)
+{
+    const struct msg_beat *m = fields;
+
+    if (verb == VERB_HELLO)
+        invariants_good (s, shim, s->now);
+    else if (verb == VERB_BEAT)
+        s->invariants.sent[shim][m->seq % 64] = s->now;
+    else if (verb == VERB_REQUEST)
+        asks (s, fields);
+}
+
+void invariants_good (struct sim *s, int shim, int64_t since)
+{
+    if (s->invariants.good[shim] < since)
+        s->invariants.good[shim] = since;
+}
+
+void invariants_anchor (struct sim *s, int shim)
+{
+    const struct sim_shim *sh = &s->shims[shim];
+    int64_t anchor = shim_anchor (sh->core) - s->hosts[sh->host].offset;
+
+    if (sh->ready && anchor > s->invariants.good[shim])
+        sim_violate (s, "R1: %s counts from %lld, the broker from %lld",
+                     shim_label (s, shim), (long long) anchor,
+                     (long long) s->invariants.good[shim]);
+}
+
 /* Only this renews, and only a new one. */
 static void beat (struct sim *s, int shim, const struct msg_beat *m)
 {
@@ -24,6 +77,7 @@ static void beat (struct sim *s, int shim, const struct msg_beat *m)
         return;
     v->beat_of[shim] = m->session;
     v->beat_seq[shim] = m->seq;
+    invariants_good (s, shim, v->sent[shim][m->seq % 64]);
     if (v->beat[shim] == s->now)
         return;
     v->before[shim] = v->beat[shim];
@@ -44,31 +98,6 @@ void invariants_heard (struct sim *s, const struct mail *mail)
         s->invariants.hello[shim] = s->now;
     if (mail->letter.verb == VERB_BYE)
         s->invariants.bye[shim] = s->now;
-}
-
-static const struct asked *asked_by (const struct sim *s, uint64_t session,
-                                     uint64_t seq)
-{
-    for (size_t i = 0; i < SIM_ASKED; i++) {
-        const struct asked *a = &s->invariants.asked[i];
-
-        if (a->session == session && a->seq == seq)
-            return a;
-    }
-    return NULL;
-}
-
-void invariants_asked (struct sim *s, enum verb verb, const void *fields)
-{
-    const struct msg_request *m = fields;
-
-    if (verb != VERB_REQUEST || asked_by (s, m->session, m->seq))
-        return;
-    s->invariants.asked[s->invariants.asked_count++ % SIM_ASKED] =
-        (struct asked){.session = m->session,
-                       .seq = m->seq,
-                       .count = (unsigned) m->count,
-                       .min = (unsigned) (m->min ? m->min : m->count)};
 }
 
 void invariants_served (struct sim *s, int client)

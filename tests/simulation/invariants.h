@@ -7,7 +7,8 @@
  * At every batch: nothing is granted beyond effective - in_use (I1), in_use is
  * the table's sum (I2), tokens and epochs rise (I3, I9), every live tree runs
  * under counted leases (I4), all or nothing or at least `min` (I5), caps (I6),
- * no grant leaves before it is stored (R4), leases only go forward, no session
+ * no grant leaves before it is stored (R4), no shim counts from later than the
+ * send of what the broker has heard (R1), leases only go forward, no session
  * is lost that was heard (I12), no free slot beside an eligible waiter (L1),
  * every waiter has a reason. Each half second: what nobody uses on the own
  * host does not stay in LIMBO (L3).
@@ -19,7 +20,13 @@
 
 void invariants_start (struct sim *s);
 void invariants_heard (struct sim *s, const struct mail *mail);
-void invariants_asked (struct sim *s, enum verb verb, const void *fields);
+/* A shim sends it; whether it arrives is another matter. */
+void invariants_said (struct sim *s, int shim, enum verb verb,
+                      const void *fields);
+/* Its session is good from then on: the broker has heard what was sent then,
+ * or nobody could have ended it by then (R9). */
+void invariants_good (struct sim *s, int shim, int64_t since);
+void invariants_anchor (struct sim *s, int shim); // R1, after each turn
 void invariants_served (struct sim *s, int client);
 void invariants_batch (struct sim *s, const struct outbox *out);
 void invariants_committed (struct sim *s, const struct outbox *out);

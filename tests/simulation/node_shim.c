@@ -64,9 +64,9 @@ static void send (struct sim *s, int shim, enum verb verb, const void *fields)
 
     if (s->loud)
         sim_trace (s, shim_label (s, shim), "  > %s", verb_name (verb));
+    invariants_said (s, shim, verb, fields);
     if (lost (s, sh))
         return;
-    invariants_asked (s, verb, fields);
     bus_post (s, &from, verb, fields, sim_arrival (s, way (s, sh), &sh->up));
     if (s->twice > 0 && chance_of (&s->chance, s->twice))
         bus_post (s, &from, verb, fields,
@@ -254,6 +254,8 @@ static void query_lock (struct sim *s, struct event *e)
 {
     struct sim_shim *sh = &s->shims[e->index];
 
+    if (!s->broker.alive)
+        invariants_good (s, (int) e->index, s->now);
     shim_on_broker_absent (sh->core, !s->broker.alive, clock_of (s, sh),
                            sh->out);
     later (s, (int) e->index, s->now + s->settings.timing.beat / 2, query_lock,
@@ -423,6 +425,7 @@ static void finish (struct sim *s, int shim)
     for (size_t i = 0; i < actions_count (sh->out); i++)
         act (s, shim, actions_at (sh->out, i));
     actions_clear (sh->out);
+    invariants_anchor (s, shim);
     if (sh->ended) {
         gone (s, shim);
         return;

@@ -177,6 +177,8 @@ struct invariants {
     int64_t missed[SIM_SHIMS]; // what it had missed by then
     int64_t before[SIM_SHIMS], missed_before[SIM_SHIMS]; // the one before
     int64_t hello[SIM_SHIMS], bye[SIM_SHIMS];
+    int64_t sent[SIM_SHIMS][64]; // when BEAT n was sent: [n % 64]
+    int64_t good[SIM_SHIMS];     // since when, at most, its session is good
     struct asked {
         uint64_t session, seq;
         unsigned count, min;

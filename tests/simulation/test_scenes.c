@@ -402,36 +402,6 @@ a_cut_network_ends_remote_agents_before_their_slots_return (void **state)
     scene_end (s, "remote-cut");
 }
 
-/* R1. One BEAT is under way for 23 s, its answer as long, and no later one
- * arrives: the agent is to be gone by T - D after that one was sent. */
-static void
-validity_counts_from_the_send_of_the_beat_that_was_answered (void **state)
-{
-    struct sim *s = scene_begin (1, 1);
-    int vm = sim_host (s, "vm2", 500 * S);
-    int far = sim_shim (s, "consilio", vm);
-    struct work stubborn = agent;
-    (void) state;
-
-    stubborn.term = FOREVER;
-    stubborn.kill = 3 * S;
-    sim_advance (s, 1 * S);
-    sim_run (s, far, sim_supervisor (s, vm), stubborn);
-    sim_advance (s, 8 * S);
-    s->wire = (struct span){23500, 23500};
-    sim_advance (s, 2 * S); // it is sent at 10010
-    sim_cut (s, vm, true);
-    sim_advance (s, 22400);
-    sim_cut (s, vm, false); // it arrives at 33510
-    sim_advance (s, 200);
-    sim_cut (s, vm, true);
-    sim_advance (s, 68100 - s->now);
-    assert_int_equal (trees_count (s), 0);
-    sim_advance (s, 50 * S);
-    assert_int_equal (in_use (s), 0);
-    scene_end (s, "from-the-send");
-}
-
 static void the_end_of_a_supervisor_ends_its_agents_and_its_shim (void **state)
 {
     struct sim *s = scene_begin (4, 4);
@@ -638,8 +608,6 @@ int main (void)
             a_lost_remote_host_costs_its_slots_for_ttl_and_lock_delay),
         cmocka_unit_test (
             a_cut_network_ends_remote_agents_before_their_slots_return),
-        cmocka_unit_test (
-            validity_counts_from_the_send_of_the_beat_that_was_answered),
         cmocka_unit_test (the_end_of_a_supervisor_ends_its_agents_and_its_shim),
         cmocka_unit_test (
             what_a_dead_keeper_leaves_is_ended_before_the_slot_returns),
