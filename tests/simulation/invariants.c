@@ -75,6 +75,8 @@ static void beat (struct sim *s, int shim, const struct msg_beat *m)
 
     if (m->session == v->beat_of[shim] && m->seq <= v->beat_seq[shim])
         return;
+    if (!disk_session (&s->disk, m->session))
+        return;
     v->beat_of[shim] = m->session;
     v->beat_seq[shim] = m->seq;
     invariants_good (s, shim, v->sent[shim][m->seq % 64]);
