@@ -66,10 +66,11 @@ static void log_grant (const struct broker *b, const struct lease *l,
     else
         snprintf (tokens, sizeof tokens, "%" PRIu64 "-%" PRIu64, l->r.first,
                   last);
-    outbox_journal (
-        out, JOURNAL_INFO,
-        "grant    session=%" PRIu64 " project=%s token=%s in_use=%u/%u",
-        l->r.session, l->r.project, tokens, b->in_use, b->settings.max_slots);
+    outbox_journal (out, JOURNAL_INFO,
+                    "grant    session=%" PRIu64
+                    " project=%s token=%s in_use=%u/%u waited_ms=%" PRId64,
+                    l->r.session, l->r.project, tokens, b->in_use,
+                    b->settings.max_slots, l->r.waited_ms);
 }
 
 /* The leases of a grant; returns one of them. */
