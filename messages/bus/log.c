@@ -2,6 +2,7 @@
 #include "bus/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,14 +14,15 @@
 
 #include "bus/base.h"
 
-enum { LINE_BYTES = 2048 };
+enum { LINE_BYTES = 2048, PATIENCE_MS = 100 };
 
 static struct {
     char who[32];
     enum log_format format;
     enum log_level level;
     bool journal;
-} speaker = {"slotbus", LOG_TEXT, LOG_INFO, false};
+    unsigned lost; // lines, since the last one that was written
+} speaker = {"slotbus", LOG_TEXT, LOG_INFO, false, 0};
 
 void log_open (const char *who, enum log_format format, enum log_level level)
 {
@@ -208,8 +210,18 @@ static void blank_controls (char *text)
     }
 }
 
+/* Whoever reads the log may be stopped, and we must not stop with it: agents
+ * would end because of that. One who is merely slow is waited for, once. A pipe
+ * that says it is ready takes a whole line. */
+static bool is_taken (void)
+{
+    struct pollfd reader = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+    return poll (&reader, 1, speaker.lost ? 0 : PATIENCE_MS) != 0;
+}
+
 /* One write: lines of several processes do not mix. */
-static void emit (enum log_level level, char *text)
+static void write_line (enum log_level level, char *text)
 {
     struct line l = {.used = 0};
     char mark[8];
@@ -231,6 +243,21 @@ static void emit (enum log_level level, char *text)
     }
     l.text[l.used++] = '\n';
     (void) !write_all (STDERR_FILENO, l.text, l.used);
+}
+
+static void emit (enum log_level level, char *text)
+{
+    char lost[48];
+
+    if (speaker.lost > 0 && is_taken ()) {
+        snprintf (lost, sizeof lost, "log      lost=%u", speaker.lost);
+        speaker.lost = 0;
+        write_line (LOG_WARNING, lost);
+    }
+    if (speaker.lost == 0 && is_taken ())
+        write_line (level, text);
+    else
+        speaker.lost++;
 }
 
 void log_line (enum log_level level, const char *format, ...)

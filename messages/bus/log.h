@@ -17,7 +17,8 @@ enum log_format { LOG_TEXT, LOG_JSON };
  * the one global of the project. */
 void log_open (const char *who, enum log_format format, enum log_level level);
 
-/* One line; never longer than 2 KiB; errno is kept. */
+/* One line; never longer than 2 KiB; errno is kept. Where nobody reads stderr
+ * it is lost, and the next one that is written is preceded by how many were. */
 void log_line (enum log_level level, const char *format, ...)
     __attribute__ ((format (printf, 2, 3)));
 

@@ -5,6 +5,7 @@ First what went wrong once, as stories; then storms: random kills and stops of
 everything under load, by a seed that is printed. FROM=seed SEEDS=n choose the
 storms, SECONDS=n how long each lasts.
 """
+import fcntl
 import os
 import random
 import re
@@ -145,6 +146,7 @@ def clients_that_flood_and_never_read_cost_others_nothing(place):
     for _ in range(10):
         flooder = context.socket(zmq.DEALER)
         flooder.set(zmq.RCVHWM, 1)
+        flooder.set(zmq.LINGER, 0)
         flooder.connect(place.endpoint)
         flooders.append(flooder)
     bodies = [msgpack.packb({"verb": "STATUS"}), b"\xc1", os.urandom(60),
@@ -167,6 +169,20 @@ def clients_that_flood_and_never_read_cost_others_nothing(place):
     resident = int(re.search(r"VmRSS:\s+(\d+)", open("/proc/%d/status" % broker.pid).read()).group(1))
     print("# the broker has %d KiB" % resident)
     assert resident < 100 << 10 or os.environ.get("SLOTBUS_FLAVOUR") == "asan"
+
+
+@case
+def who_reads_the_brokers_log_may_stop(place):
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    place.at_end(os.close, reading)
+    place.broker(ready=False, preexec=lambda: os.dup2(writing, 2))
+    os.close(writing)
+    wait_until(lambda: place.run("slotbus", "status")[0] == 0, "the broker serves")
+    supervisor = Supervisor(place, "consilio")
+    for code in range(30):      # some 200 lines
+        number = supervisor.run("exit %d" % code)
+        assert supervisor.ended(number) == code
 
 
 # ---- storms ----

@@ -20,6 +20,7 @@
 
 #include "bus/base.h"
 #include "bus/endpoint.h"
+#include "bus/lock.h"
 #include "bus/proc.h"
 #include "bus/reactor.h"
 #include "commands/flags.h"
@@ -443,6 +444,16 @@ static int exit_of (int status)
                                 : WEXITSTATUS (status);
 }
 
+/* The keeper's to remove; a shim that it never reached does not know of it. */
+static void remove_witness (const struct job *j)
+{
+    char path[PATH_BYTES + 64];
+
+    witness_path (j->grant->tokens.at[0], path, sizeof path);
+    if (path[0] && lock_query (path) == LOCK_FREE)
+        unlink (path);
+}
+
 /* What it held falls to this process, and must not get away. The shim looks
  * as well, but it may be gone too. */
 static int sweep (const struct job *j)
@@ -451,6 +462,7 @@ static int sweep (const struct job *j)
 
     while (tree_end_adopted (j->only_child, j->grant->cookie) == TREE_ALIVE)
         usleep (SWEEP_MS * 1000);
+    remove_witness (j);
     if (WIFSIGNALED (j->keeper_status))
         snprintf (why, sizeof why, "was ended by signal %d",
                   WTERMSIG (j->keeper_status));

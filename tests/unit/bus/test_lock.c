@@ -83,6 +83,45 @@ static void child_that_inherits_it_holds_it_on (void **state)
     assert_int_equal (lock_query (path), LOCK_FREE);
 }
 
+/* Who has the file open to ask, as this process does below, holds nothing. */
+static void holders_are_told_from_those_who_only_ask (void **state)
+{
+    const char *path = scratch_path (state, "lock");
+    int fd = lock_take (path, 0600), asking, ends[2];
+    pid_t child;
+    char c;
+
+    assert_int_equal (pipe (ends), 0);
+    child = fork ();
+    if (child == 0) {
+        close (ends[1]);
+        _exit (read (ends[0], &c, 1) == 0 ? 0 : 1);
+    }
+    close (ends[0]);
+    assert_true (lock_held_by (getpid (), path));
+    close (fd);
+    asking = open (path, O_RDONLY | O_CLOEXEC);
+    assert_false (lock_held_by (getpid (), path));
+    assert_true (lock_held_by (child, path));
+    close (asking);
+    close (ends[1]);
+    assert_int_equal (waitpid (child, NULL, 0), child);
+    assert_false (lock_held_by (child, path));
+}
+
+static void removed_file_is_not_the_one_that_is_named (void **state)
+{
+    const char *path = scratch_path (state, "lock");
+    int fd = lock_take (path, 0600);
+
+    assert_true (lock_is_named (fd, path));
+    assert_int_equal (unlink (path), 0);
+    assert_false (lock_is_named (fd, path));
+    scratch_file (state, "lock", "another's");
+    assert_false (lock_is_named (fd, path));
+    close (fd);
+}
+
 static void holders_pid_stands_in_the_file (void **state)
 {
     const char *path = scratch_path (state, "lock");
@@ -118,6 +157,8 @@ int main (void)
         IN_SCRATCH (query_needs_only_the_right_to_read),
         IN_SCRATCH (what_cannot_be_opened_is_unknown),
         IN_SCRATCH (child_that_inherits_it_holds_it_on),
+        IN_SCRATCH (holders_are_told_from_those_who_only_ask),
+        IN_SCRATCH (removed_file_is_not_the_one_that_is_named),
         IN_SCRATCH (holders_pid_stands_in_the_file),
         IN_SCRATCH (link_is_not_followed),
     };

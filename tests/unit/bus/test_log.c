@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -43,6 +44,34 @@ static const char *captured (void)
     assert_true (n >= 0);
     text[n] = 0;
     return text;
+}
+
+/* As with `slotbus-broker 2>&1 | less`. */
+static void reader_that_has_stopped_stops_nobody (void **state)
+{
+    char text[1 << 17];
+    ssize_t size;
+    int ends[2];
+
+    (void) state;
+    assert_int_equal (pipe2 (ends, O_CLOEXEC), 0);
+    saved = dup (STDERR_FILENO);
+    dup2 (ends[1], STDERR_FILENO);
+    for (int i = 0; i < 2000; i++)
+        log_line (LOG_INFO, "line %d with some words that fill a pipe", i);
+    size = read (ends[0], text, sizeof text - 1);
+    log_line (LOG_INFO, "heard");
+    dup2 (saved, STDERR_FILENO);
+    close (saved);
+    close (ends[1]);
+    text[size > 0 ? size : 0] = 0;
+    assert_non_null (strstr (text, "line 0 "));
+    assert_null (strstr (text, "line 1999 "));
+    size = read (ends[0], text, sizeof text - 1);
+    text[size > 0 ? size : 0] = 0;
+    assert_non_null (strstr (text, " lost="));
+    assert_non_null (strstr (strstr (text, " lost="), "heard\n"));
+    close (ends[0]);
 }
 
 static void plain_text_and_other_scripts_pass (void **state)
@@ -169,6 +198,7 @@ static void endless_line_ends_at_2_KiB_and_stays_an_object (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test (reader_that_has_stopped_stops_nobody),
         cmocka_unit_test (plain_text_and_other_scripts_pass),
         cmocka_unit_test (control_bytes_of_both_sets_are_escaped),
         cmocka_unit_test (what_turns_text_round_is_escaped),

@@ -136,9 +136,9 @@ static void leftover_tree_of_two_slots_is_known_by_its_first (void **s)
     stage_hear (st);
     assert_string_equal (stage_find (st, ACT_CLEAN)->cookie, "b00f:5");
     stage_cleaned (st, 6);
-    assert_int_equal (
-        ((const struct msg_reaped *) stage_sent (st, VERB_REAPED))->tokens.at[0],
-        6);
+    assert_int_equal (((const struct msg_reaped *) stage_sent (st, VERB_REAPED))
+                          ->tokens.at[0],
+                      6);
 }
 
 static void inherited_slot_waits_for_its_supervisor (void **s)
@@ -346,6 +346,20 @@ static void no_session_is_as_good_an_answer_to_bye (void **s)
     assert_non_null (stage_find (st, ACT_END));
 }
 
+/* Its socket ends with the shim: so it asks the successor. */
+static void who_asks_after_the_end_is_told_nothing (void **s)
+{
+    struct stage *st = *s;
+
+    shim_watch (st->shim, man (50), st->now, st->out);
+    stage_supervisor_gone (st, 50);
+    stage_ok (st, VERB_BYE, 0, 0);
+    assert_non_null (stage_find (st, ACT_END));
+    actions_clear (st->out);
+    stage_request (st, 1, 51, 1);
+    assert_int_equal (actions_count (st->out), 0);
+}
+
 static void end_gives_everything_back_first (void **s)
 {
     struct stage *st = *s;
@@ -439,6 +453,7 @@ int main (void)
         LIVE (broker_that_is_away_is_not_waited_for_longer_than_t),
         LIVE (request_that_comes_during_a_bye_begins_anew),
         LIVE (no_session_is_as_good_an_answer_to_bye),
+        LIVE (who_asks_after_the_end_is_told_nothing),
         LIVE (end_gives_everything_back_first),
         LIVE (end_does_not_wait_for_a_broker_that_is_away),
         TEST (end_without_a_session_is_at_once),
