@@ -378,8 +378,8 @@ def accepted_loss_learns_before_it_grants(place):
     old.beat_ok()
     broker.signal(signal.SIGKILL)       # it goes on learning after that
     broker.wait_exit()
-    broker = place.broker()
     started = time.monotonic()
+    broker = place.broker()
     broker.wait_line(r"\] start .*learning=true")
 
     def both():
@@ -448,7 +448,7 @@ def plain_tcp_has_to_be_asked_for(place):
     place.configure(insecure=True)
     broker = place.broker("--bind", bus, "--bind", place.endpoint)
     broker.wait_line(r"\binsecure\b")
-    shim = Session(bus, "consilio")
+    shim = Session(bus, "consilio", host="elsewhere")
     assert not shim.welcome.get("own_host")
     shim.granted(1)
     shim.send("SET_MAX", max_slots=3)
