@@ -103,7 +103,7 @@ static enum err check_queue (const struct broker *b, struct call *c)
     if (b->waiters.count >= MAX_QUEUED ||
         c->from->project->queued >= MAX_QUEUED_PROJECT)
         return ERR_QUEUE_FULL;
-    if (session_fits (c->from, c->in->request.seq))
+    if (session_fits (c->from))
         return ERR_NONE;
     snprintf (c->detail, sizeof c->detail, "at most %d requests may be open",
               SEQ_WINDOW);
@@ -157,13 +157,14 @@ static void enqueue (struct broker *b, struct call *c)
 
 enum err on_request (struct broker *b, struct call *c)
 {
+    uint64_t seq = c->in->request.seq;
+    enum seq_state state = session_seq (c->from, seq);
     enum err e;
 
-    switch (session_seq (c->from, c->in->request.seq)) {
-    case SEQ_SEEN: return replay (b, c);
-    case SEQ_TOO_OLD: return ERR_EXPIRED;
-    case SEQ_NEW: break;
-    }
+    if (state == SEQ_SEEN || session_number (c->from, seq))
+        return replay (b, c);
+    if (state == SEQ_TOO_OLD)
+        return ERR_EXPIRED;
     e = check (b, c);
     if (!e)
         enqueue (b, c);

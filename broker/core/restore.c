@@ -44,7 +44,7 @@ void broker_restore_waiter (struct broker *b, const struct waiter_record *r)
     above (&b->next_number, r->number);
     if (!r->number || table_find (&b->waiters, r->number))
         return;
-    if (!s || session_number (s, r->seq) || !session_fits (s, r->seq)) {
+    if (!s || session_number (s, r->seq) || !session_fits (s)) {
         b->strays = resized (b->strays, b->stray_count + 1, sizeof *b->strays);
         b->strays[b->stray_count++] = r->number;
         return;

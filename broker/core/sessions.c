@@ -56,15 +56,9 @@ enum seq_state session_seq (const struct session *s, uint64_t seq)
     return s->r.seq_mask & bit_of (s, seq) ? SEQ_SEEN : SEQ_NEW;
 }
 
-bool session_fits (const struct session *s, uint64_t seq)
+bool session_fits (const struct session *s)
 {
-    if (s->open_count == SEQ_WINDOW)
-        return false;
-    for (unsigned i = 0; i < s->open_count; i++) {
-        if (seq > s->open[i].seq && seq - s->open[i].seq >= SEQ_WINDOW)
-            return false;
-    }
-    return true;
+    return s->open_count < SEQ_WINDOW;
 }
 
 static uint64_t shifted (uint64_t mask, uint64_t by)
@@ -78,7 +72,6 @@ void session_accept (struct session *s, uint64_t seq)
         uint64_t by = seq - s->r.seq_high;
 
         s->r.seq_mask = shifted (s->r.seq_mask, by);
-        s->dropped_mask = shifted (s->dropped_mask, by);
         s->r.seq_high = seq;
     }
     if (in_window (s, seq))
@@ -118,22 +111,31 @@ uint64_t session_number (const struct session *s, uint64_t seq)
     return 0;
 }
 
+static void forget_dropped (struct session *s, unsigned i)
+{
+    memmove (&s->dropped[i], &s->dropped[i + 1],
+             (--s->dropped_count - i) * sizeof *s->dropped);
+}
+
 void session_drop (struct session *s, uint64_t seq)
 {
-    if (in_window (s, seq))
-        s->dropped_mask |= bit_of (s, seq);
+    if (s->dropped_count == SEQ_WINDOW)
+        forget_dropped (s, 0);
+    s->dropped[s->dropped_count++] = seq;
 }
 
 void session_drop_acked (struct session *s, uint64_t seq)
 {
-    if (in_window (s, seq))
-        s->dropped_mask &= ~bit_of (s, seq);
+    for (unsigned i = 0; i < s->dropped_count; i++) {
+        if (s->dropped[i] == seq) {
+            forget_dropped (s, i);
+            return;
+        }
+    }
 }
 
 void session_dropped (const struct session *s, struct u64s *ret_seqs)
 {
-    for (unsigned i = SEQ_WINDOW; i-- > 0;) {
-        if (s->dropped_mask >> i & 1)
-            u64s_add (ret_seqs, s->r.seq_high - i);
-    }
+    for (unsigned i = 0; i < s->dropped_count; i++)
+        u64s_add (ret_seqs, s->dropped[i]);
 }

@@ -5,8 +5,9 @@
  * beats, which is shown and costs nothing); LOST and CLOSED ones are gone.
  *
  * Requests carry a seq. The newest 64 numbers of a session are a window:
- * whether one was accepted is a bit of seq_mask. An open request never leaves
- * the window, so that its resend can always be recognised.
+ * whether one was accepted is a bit of seq_mask. Requests that wait are kept
+ * apart, so that the resend of an open one is recognised however long it waits
+ * and whatever came after it.
  */
 #ifndef SLOTBUS_SESSIONS_H
 #define SLOTBUS_SESSIONS_H
@@ -42,7 +43,8 @@ struct session {
     int64_t deadline;       // LOST then
     int64_t conflict_until; // its identity was claimed by another host
     uint64_t beat_seq;
-    uint64_t dropped_mask; // bit i: the broker dropped seq_high - i
+    unsigned dropped_count;
+    uint64_t dropped[SEQ_WINDOW]; // what the broker dropped, oldest first
     unsigned open_count;
     struct open_request open[SEQ_WINDOW];
 };
@@ -61,8 +63,8 @@ struct session *sessions_by_identity (const struct table *sessions,
 
 enum seq_state { SEQ_NEW, SEQ_SEEN, SEQ_TOO_OLD };
 enum seq_state session_seq (const struct session *s, uint64_t seq);
-/* May `seq` be accepted without an open request leaving the window? */
-bool session_fits (const struct session *s, uint64_t seq);
+/* May one more request be open? */
+bool session_fits (const struct session *s);
 void session_accept (struct session *s, uint64_t seq);
 /* As if it had never been seen. */
 void session_forget (struct session *s, uint64_t seq);
@@ -74,7 +76,7 @@ void session_close (struct session *s, uint64_t seq);
 uint64_t session_number (const struct session *s, uint64_t seq);
 
 /* The broker dropped an open request: told with every BEAT_OK until it is
- * acknowledged. */
+ * acknowledged; of the newest SEQ_WINDOW of them. */
 void session_drop (struct session *s, uint64_t seq);
 void session_drop_acked (struct session *s, uint64_t seq);
 void session_dropped (const struct session *s, struct u64s *ret_seqs);

@@ -305,7 +305,7 @@ static void at_most_64_requests_of_a_session_are_open (void **state)
     stage_destroy (st);
 }
 
-static void open_request_never_leaves_the_window (void **state)
+static void open_request_is_known_however_old_it_is (void **state)
 {
     struct stage *st = stage_create (2);
     struct actor *a = stage_shim (st, "a"), *b = stage_shim (st, "b");
@@ -315,15 +315,17 @@ static void open_request_never_leaves_the_window (void **state)
     act_request (st, a, 1);
     act_request (st, b, 1);
     open = act_request (st, b, 1); // waits behind its own cap
-    b->seq = open + 62;
-    act_request (st, b, 1); // open + 63: just inside
-    queued (st, b);
-    act_request (st, b, 1); // would push it out
-    stage_assert_refused (st, b, ERR_QUEUE_FULL);
-    make_cancel (st, b, open);
-    stage_tell (st, b);
+    b->seq = open + 200;
     act_request (st, b, 1);
     queued (st, b);
+    b->seq = open - 1;
+    act_request (st, b, 1); // the same once more
+    assert_int_equal (queued (st, b)->seq, open);
+    make_cancel (st, b, open);
+    stage_tell (st, b);
+    b->seq = open - 1;
+    act_request (st, b, 1); // closed, and below the window
+    stage_assert_refused (st, b, ERR_EXPIRED);
     stage_destroy (st);
 }
 
@@ -847,7 +849,7 @@ int main (void)
         cmocka_unit_test (nowait_that_fits_is_granted),
         cmocka_unit_test (queue_of_a_project_is_bounded),
         cmocka_unit_test (at_most_64_requests_of_a_session_are_open),
-        cmocka_unit_test (open_request_never_leaves_the_window),
+        cmocka_unit_test (open_request_is_known_however_old_it_is),
         cmocka_unit_test (resend_gets_queued_then_the_same_grant),
         cmocka_unit_test (
             resend_after_a_part_was_released_names_the_whole_grant),
