@@ -2,7 +2,7 @@
 /* config.h - slots.yaml, by a table of its keys
  *
  * Reads over an `o` that holds the defaults. What the file may hold is in
- * config.c, one line per key, with type and range.
+ * config*.c, one line per key, with type and range.
  */
 #ifndef SLOTBUS_CONFIG_H
 #define SLOTBUS_CONFIG_H

@@ -4,7 +4,7 @@
  * The command line is read once. The file is read at the start and at every
  * reload: a reload that fails leaves the options as they were. Flags win over
  * the file. Which file: endpoint.h. What it may hold: the user's manual; here,
- * the table in config.c.
+ * the table in config*.c.
  */
 #ifndef SLOTBUS_OPTIONS_H
 #define SLOTBUS_OPTIONS_H

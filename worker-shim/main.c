@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* main.c - the program slotbus: the table of its subcommands */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bus/version.h"
 #include "commands/command.h"
@@ -79,10 +81,22 @@ static int say_help (int argc, char **argv)
     return say_flush ();
 }
 
+/* A standard descriptor that the caller had closed must not become a socket:
+ * what is printed would go to a peer. In its place stands one that cannot be
+ * used that way, so that a result which nobody gets is still an error. */
+static void fill_standard (void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl (fd, F_GETFD) < 0)
+            (void) !open ("/dev/null",
+                          fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int main (int argc, char **argv)
 {
     const struct command *command;
 
+    fill_standard ();
     if (argc < 2) {
         help (stderr);
         return EXIT_USAGE;

@@ -363,6 +363,7 @@ def a_mistake_is_named_with_what_was_meant(place):
             (["request", "p", "0"], 65, "1..10000"),
             (["request", "-p", "2"], 64, "no flag"),
             (["request", "../p", "2"], 65, "not the name of a project"),
+            (["request", "a\x1bb", "2"], 65, "'a\\x1bb' is not the name of a project"),
             (["release", "p", "2", "--token", "1"], 64, "not both"),
             (["kill"], 64, "project"),
             (["set-max", "x"], 65, "1..10000"),
@@ -410,6 +411,10 @@ def a_grant_that_could_not_be_printed_is_given_back(place):
                             env={**place.env, **by(who)})
     os.close(writer)
     assert failed.returncode == 1
+    wait_until(lambda: in_use(place) == 0, "the slots are back")
+    # closed: no socket of the command may take the place of its output
+    failed = place.run("/bin/sh", "-c", 'exec "$0" p 2 >&-', REQUEST, env=by(who))
+    assert failed[0] == 74 and "cannot write the result: Bad file descriptor" in failed[2], failed
     wait_until(lambda: in_use(place) == 0, "the slots are back")
 
 
@@ -476,7 +481,20 @@ def cancel_ends_a_request_that_waits(place):
     waiter.wait_line("Waiting for slots")
     assert place.run("slotbus", "cancel", "p", env=by(who))[:2] == (0, "Withdrew 1 request of p")
     assert waiter.wait_exit() == 1
+    waiter.wait_line(r"^slotbus: nothing was granted, the request is closed: cancelled$")
     wait_until(lambda: status(place)["queue"] == [], "the queue is empty")
+
+
+@day
+def more_slots_after_a_shrink_are_those_that_can_be_had(place):
+    configure(place, max_slots=4)
+    place.broker()
+    who = supervisor(place)
+    place.run(REQUEST, "p", "4", env=by(who))
+    place.run("slotbus", "set-max", "1")
+    for most, more in ((3, "0 additional slots"), (6, "2 additional slots")):
+        out = place.run("slotbus", "set-max", str(most))[1]
+        assert more in out, (most, out)
 
 
 @day
@@ -538,6 +556,10 @@ def progress_is_shown_in_the_layout_of_the_seed(place):
               "   4. Feature/tests - 90% complete (Running validations)\n"
               "   5. Feature/deploy - 20% complete (Phase 1/4)\n\nETA: unknown")
     wait_until(lambda: place.run(wrapper("resource-status"), "consilio")[1] == wanted, wanted)
+    for argv, words in ((["-l", "nobody"], "consilio has no agent named nobody here"),
+                        (["--token", "99"], "consilio has no slot 99 here")):
+        code, out, err = place.run("slotbus", "progress", "-p", "consilio", *argv, "5")
+        assert (code, out) == (65, "") and words in err, (argv, code, err)
 
 
 @day

@@ -64,13 +64,23 @@ static int first_ms (const struct grant_wait *w, int64_t now)
     return left < 0 ? 0 : left > SILENT_MS ? SILENT_MS : (int) left;
 }
 
+/* A request that was closed before it was served; why, if that is known. */
+static int refused (const struct msg_error *error)
+{
+    if (err_of_name (error->error) != ERR_EXPIRED)
+        return say_refusal (error);
+    return say_failure (status_of_error (error->error),
+                        "nothing was granted, the request is closed%s%s",
+                        error->detail[0] ? ": " : "", error->detail);
+}
+
 /* What the shim said: -1 wait on, else done. */
 static int handle (struct grant_wait *w, char last[1024])
 {
     switch (answer.verb) {
     case VERB_GRANT: w->grant = answer.grant; return 0;
     case VERB_QUEUED: say_queued (&answer.queued, last); return -1;
-    case VERB_ERROR: return say_refusal (&answer.error);
+    case VERB_ERROR: return refused (&answer.error);
     default: return -1; // of a newer shim
     }
 }

@@ -108,6 +108,20 @@ static int fill (const struct wish *w, const struct arguments *words,
     return status;
 }
 
+/* The shim's NOT_FOUND names nothing; the caller did. */
+static int refused (const struct reach *reach, const struct msg_progress *p)
+{
+    if (err_of_name (answer.error.error) != ERR_NOT_FOUND)
+        return say_refusal (&answer.error);
+    if (p->token)
+        return say_failure (EXIT_BAD_VALUE, "%s has no slot %llu here",
+                            reach->project, (unsigned long long) p->token);
+    return say_failure (EXIT_BAD_VALUE,
+                        "%s has no agent named %s here, and no slot without a "
+                        "name",
+                        reach->project, p->label);
+}
+
 static int tell (struct reach *reach, const struct msg_progress *p)
 {
     int status = reach_ask (reach, VERB_PROGRESS, p, ANSWER_MS, &answer);
@@ -119,7 +133,7 @@ static int tell (struct reach *reach, const struct msg_progress *p)
         return say_failure (EXIT_NO_BROKER, "no answer from %s's shim",
                             reach->project);
     if (status == 0 && answer.verb == VERB_ERROR)
-        return say_refusal (&answer.error);
+        return refused (reach, p);
     return status;
 }
 

@@ -25,7 +25,7 @@ enum { START_MS = 10000, RETRY_MS = 20, READY_FD = 3, LOG_BYTES = 1 << 20 };
 int reach_project (struct reach *ret_reach, const char *typed)
 {
     struct reach r = {.fd = -1};
-    char error[2 * PATH_BYTES], clean[256];
+    char error[2 * PATH_BYTES];
 
     if (!typed)
         typed = getenv ("SLOTBUS_PROJECT");
@@ -37,8 +37,7 @@ int reach_project (struct reach *ret_reach, const char *typed)
                             "'%s' is not the name of a project: letters, "
                             "digits, '.', '_' and '-', the first a letter or "
                             "digit, at most %d",
-                            say_clean (typed, clean, sizeof clean),
-                            MAX_KEY_BYTES);
+                            typed, MAX_KEY_BYTES);
     copy_text (r.typed, sizeof r.typed, typed);
     if (folder_project (r.project, r.folder, sizeof r.folder, error,
                         sizeof error))

@@ -20,14 +20,16 @@ const struct command command_set_max = {
     .examples = "  slotbus set-max 30\n",
     .run = run_set_max};
 
-/* What is really to be had more, as health stands. */
+/* What is really to be had more, as health stands, and after a shrink that has
+ * not been worked off yet. */
 static uint64_t additional (const struct msg_set_max_ok *ok)
 {
     uint64_t more = ok->max_slots - ok->before;
     uint64_t withheld =
         ok->effective < ok->max_slots ? ok->max_slots - ok->effective : 0;
+    uint64_t over = ok->in_use > ok->before ? ok->in_use - ok->before : 0;
 
-    return more > withheld ? more - withheld : 0;
+    return more > withheld + over ? more - withheld - over : 0;
 }
 
 static void say_withheld (const struct msg_set_max_ok *ok)
