@@ -10,9 +10,10 @@ int sqlite_file_failed (struct sqlite_file *f, const char *what)
 {
     int error = sqlite3_system_errno (f->db);
 
-    snprintf (f->failure, sizeof f->failure, "%s: %s%s%s", what,
+    // the reason first: `what` may be a long statement, and is cut
+    snprintf (f->failure, sizeof f->failure, "%s%s%s (%s)",
               sqlite3_errmsg (f->db), error ? ": " : "",
-              error ? strerror (error) : "");
+              error ? strerror (error) : "", what);
     return -1;
 }
 

@@ -39,6 +39,17 @@ static void list_limbo (const struct broker *b, const struct session *s,
     }
 }
 
+/* A project that the configuration knows and whose name is nearly the same, if
+ * it does not know this one; else "". */
+static const char *near_of (const struct broker *b, const struct session *s)
+{
+    const char *near = s->project->configured
+                           ? NULL
+                           : projects_near (&b->projects, s->r.project);
+
+    return near ? near : "";
+}
+
 static enum err welcome (struct broker *b, struct call *c, struct session *s)
 {
     const struct timing *t = &b->settings.timing;
@@ -58,6 +69,7 @@ static enum err welcome (struct broker *b, struct call *c, struct session *s)
     w->drift_ms = (uint64_t) t->drift;
     w->linger_ms = (uint64_t) t->linger;
     list_limbo (b, s, w);
+    copy_text (w->near, sizeof w->near, near_of (b, s));
     outbox_send (c->out, &c->peer->path, VERB_WELCOME, w);
     return ERR_NONE;
 }
@@ -293,15 +305,13 @@ static void lose_older (struct broker *b, struct call *c,
 static void log_hello (const struct broker *b, const struct session *s,
                        struct outbox *out)
 {
-    const char *near = NULL;
+    const char *near = near_of (b, s);
 
     outbox_journal (out, JOURNAL_INFO,
                     "hello    session=%" PRIu64
                     " project=%s host=\"%s\" pid=%" PRId32,
                     s->r.id, s->r.project, s->r.host, s->r.shim.pid);
-    if (!s->project->configured)
-        near = projects_near (&b->projects, s->r.project);
-    if (near)
+    if (near[0])
         outbox_journal (out, JOURNAL_WARNING, "near     project=%s known=%s",
                         s->r.project, near);
 }

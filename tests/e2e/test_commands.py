@@ -361,6 +361,7 @@ def a_mistake_is_named_with_what_was_meant(place):
             (["request", "p", "2", "--nowait", "--timeout", "1"], 64, "contradict"),
             (["request", "p", "2", "--min", "3"], 64, "--min"),
             (["request", "p", "0"], 65, "1..10000"),
+            (["request", "p", "2", "--timeout", "1y"], 65, "a duration"),
             (["request", "-p", "2"], 64, "no flag"),
             (["request", "../p", "2"], 65, "not the name of a project"),
             (["request", "a\x1bb", "2"], 65, "'a\\x1bb' is not the name of a project"),
@@ -373,6 +374,18 @@ def a_mistake_is_named_with_what_was_meant(place):
         answer = place.run("slotbus", *argv)
         assert answer[0] == code and words in answer[2], (argv, answer)
         assert answer[1] == ""
+
+
+@day
+def a_near_miss_of_a_known_project_is_pointed_out_and_served(place):
+    configure(place, projects={"consilio": {}})
+    place.broker()
+    who = supervisor(place)
+    code, out, err = place.run("slotbus", "request", "consilo", "1", env=by(who))
+    assert code == 0 and "did you mean consilio?" in err, (code, err)
+    for name in ("consilio", "odin"):
+        code, out, err = place.run("slotbus", "request", name, "1", env=by(who))
+        assert code == 0 and "did you mean" not in err, (code, err)
 
 
 @day

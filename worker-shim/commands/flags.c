@@ -169,32 +169,43 @@ static int unknown_flag (const struct command *command,
     return usage_error (command, "no flag %s", name);
 }
 
+static int bad_value (const struct command *command, const struct flag *flag,
+                      const char *expected, const char *text)
+{
+    usage_error (command, "%s: expected %s, got '%s'", flag->name, expected,
+                 text);
+    return EXIT_BAD_VALUE;
+}
+
+static int take_number (const struct command *command, const struct flag *flag,
+                        const char *text)
+{
+    char range[64];
+
+    if (number_of (text, flag->min, flag->max, flag->value) == 0)
+        return 0;
+    snprintf (range, sizeof range, "%llu..%llu", (unsigned long long) flag->min,
+              (unsigned long long) flag->max);
+    return bad_value (command, flag, range, text);
+}
+
 static int take_value (const struct command *command, const struct flag *flag,
                        const char *text)
 {
     switch (flag->kind) {
     case FLAG_BOOL: *(bool *) flag->value = true; return 0;
     case FLAG_TEXT: *(const char **) flag->value = text; return 0;
-    case FLAG_NUMBER:
-        if (number_of (text, flag->min, flag->max, flag->value) == 0)
-            return 0;
-        return usage_error (command, "%s: expected %llu..%llu, got '%s'",
-                            flag->name, (unsigned long long) flag->min,
-                            (unsigned long long) flag->max, text);
+    case FLAG_NUMBER: return take_number (command, flag, text);
     case FLAG_DURATION:
-        if (duration_of (text, flag->value) == 0)
-            return 0;
-        return usage_error (command,
-                            "%s: expected a duration such as 90, 250ms or "
-                            "2h, got '%s'",
-                            flag->name, text);
+        return duration_of (text, flag->value) == 0
+                   ? 0
+                   : bad_value (command, flag,
+                                "a duration such as 90, 250ms or 2h", text);
     case FLAG_TOKENS:
-        if (tokens_of (text, flag->value) == 0)
-            return 0;
-        return usage_error (command,
-                            "%s: expected tokens such as 17 or 17-21, got "
-                            "'%s'",
-                            flag->name, text);
+        return tokens_of (text, flag->value) == 0
+                   ? 0
+                   : bad_value (command, flag, "tokens such as 17 or 17-21",
+                                text);
     }
     return EXIT_BUG;
 }

@@ -74,12 +74,31 @@ static int refused (const struct msg_error *error)
                         error->detail[0] ? ": " : "", error->detail);
 }
 
+/* Once: the project is not in the configuration, but one like it is. */
+static void say_near (struct grant_wait *w, const char *near)
+{
+    char clean[256];
+
+    if (near[0] && !w->near_said)
+        fprintf (stderr,
+                 "slotbus: the configuration does not know %s; did you mean "
+                 "%s?\n",
+                 w->request.project, say_clean (near, clean, sizeof clean));
+    w->near_said = true;
+}
+
 /* What the shim said: -1 wait on, else done. */
 static int handle (struct grant_wait *w, char last[1024])
 {
     switch (answer.verb) {
-    case VERB_GRANT: w->grant = answer.grant; return 0;
-    case VERB_QUEUED: say_queued (&answer.queued, last); return -1;
+    case VERB_GRANT:
+        say_near (w, answer.grant.near);
+        w->grant = answer.grant;
+        return 0;
+    case VERB_QUEUED:
+        say_near (w, answer.queued.near);
+        say_queued (&answer.queued, last);
+        return -1;
     case VERB_ERROR: return refused (&answer.error);
     default: return -1; // of a newer shim
     }

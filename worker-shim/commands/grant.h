@@ -7,12 +7,15 @@
 #ifndef SLOTBUS_GRANT_H
 #define SLOTBUS_GRANT_H
 
+#include <stdbool.h>
+
 #include "commands/reach.h"
 
 struct grant_wait {
     struct msg_request request; // what is asked
     int64_t deadline;           // clock_monotonic_ms (), -1 = none
     struct msg_grant grant;     // what came
+    bool near_said;             // a near miss of a known project
 };
 
 /* 0: granted, the connection stays open. Else an exit status, said: 124 the

@@ -41,7 +41,10 @@ int reach_project (struct reach *ret_reach, const char *typed)
     copy_text (r.typed, sizeof r.typed, typed);
     if (folder_project (r.project, r.folder, sizeof r.folder, error,
                         sizeof error))
-        return say_failure (EXIT_BAD_CONFIG, "%s", error);
+        return say_failure (errno == EACCES || errno == EPERM
+                                ? EXIT_NOT_ALLOWED
+                                : EXIT_BAD_CONFIG,
+                            "%s", error);
     *ret_reach = r;
     return 0;
 }

@@ -74,6 +74,7 @@ static void on_queued (struct shim *s, const struct msg_queued *in,
         return; // withdrawn: the CANCEL is still to be answered
     told.session = told.epoch = 0;
     told.seq = r->client_seq;
+    copy_text (told.near, sizeof told.near, s->tenure.near);
     actions_tell (out, r->client, VERB_QUEUED, &told);
 }
 

@@ -52,6 +52,7 @@ static void tell_grant (struct shim *s, const struct offer *offer,
     grant.waited_ms = offer->waited_ms;
     grant.tokens = offer->tokens;
     shim_cookie (s, grant.first, grant.cookie, sizeof grant.cookie);
+    copy_text (grant.near, sizeof grant.near, s->tenure.near);
     actions_tell (out, offer->client, VERB_GRANT, &grant);
 }
 

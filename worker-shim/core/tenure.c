@@ -57,6 +57,7 @@ bool tenure_welcome (struct tenure *t, const struct msg_welcome *in,
         return false;
     take_timing (t, in);
     copy_text (t->broker, sizeof t->broker, in->broker);
+    copy_text (t->near, sizeof t->near, in->near);
     t->session = in->session;
     t->epoch = in->epoch;
     t->anchor = t->first_hello;

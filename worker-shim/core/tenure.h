@@ -36,6 +36,7 @@ struct tenure {
     uint64_t welcomed;       // of the HELLO that began the session
     uint64_t session, epoch; // epoch: the highest seen of `broker` (R7)
     char broker[33];         // "" before the first WELCOME
+    char near[65];           // a known project that is nearly called like ours
     bool own_host;           // the broker says that it is on our host
     int64_t beat_ms, ttl_ms; // dictated by WELCOME, like the next five
     int64_t notice_ms, grace_ms, confirm_ms, drift_ms, linger_ms;

@@ -98,32 +98,38 @@ static void flags_of_a_command_that_is_run_are_its_own (void **s)
     assert_string_equal (words, "make -- x");
 }
 
-static void mistakes_in_flags_are_usage (void **s)
+static void assert_each (const char *const *lines, int status)
 {
-    static const char *const lines[] = {"--off",
-                                        "--on=1",
-                                        "--number",
-                                        "-n 11",
-                                        "-n 0",
-                                        "-n 3x",
-                                        "-n -3",
-                                        "-x",
-                                        "--duration x",
-                                        "--token 0",
-                                        "--token 3-1",
-                                        "--token a",
-                                        "--token 1-9999999"};
     struct values v;
     char words[256];
 
-    (void) s;
-    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+    for (; *lines; lines++)
         assert_int_equal (
-            read_line (lines[i], FLAGS_ANYWHERE, &v, words, sizeof words),
-            EXIT_USAGE);
-    assert_int_equal (
-        read_line ("-o --help", FLAGS_ANYWHERE, &v, words, sizeof words),
-        EXIT_DONE);
+            read_line (*lines, FLAGS_ANYWHERE, &v, words, sizeof words),
+            status);
+}
+
+static void mistakes_in_flags_are_usage (void **s)
+{
+    static const char *const wrong[] = {"--off", "--on=1", "--number", "-x",
+                                        NULL};
+    static const char *const help[] = {"-o --help", NULL};
+
+    (void) s;
+    assert_each (wrong, EXIT_USAGE);
+    assert_each (help, EXIT_DONE);
+}
+
+static void values_out_of_range_are_bad_values (void **s)
+{
+    static const char *const wrong[] = {
+        "-n 11",       "-n 0",         "-n 3x",
+        "-n -3",       "--duration x", "--token 0",
+        "--token 3-1", "--token a",    "--token 1-9999999",
+        NULL};
+
+    (void) s;
+    assert_each (wrong, EXIT_BAD_VALUE);
 }
 
 static void durations_have_units (void **s)
@@ -252,6 +258,7 @@ int main (void)
         cmocka_unit_test (flags_stand_anywhere_in_every_form),
         cmocka_unit_test (flags_of_a_command_that_is_run_are_its_own),
         cmocka_unit_test (mistakes_in_flags_are_usage),
+        cmocka_unit_test (values_out_of_range_are_bad_values),
         cmocka_unit_test (durations_have_units),
         cmocka_unit_test (nearest_word_is_near),
         cmocka_unit_test (tokens_are_said_as_ranges),
