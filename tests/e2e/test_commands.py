@@ -211,6 +211,32 @@ def run_fills_a_reservation_of_its_supervisor_and_leaves_it_idle(place):
     assert run(place, other, "--nowait", "--", "/bin/true")[0] == 75
 
 
+JOBS = """
+all: a b c d e f
+a b c d e f:
+	@echo + >> log; while [ $$(grep -c + log) -lt 3 ]; do :; done; echo - >> log
+"""
+
+
+@day
+def a_jobserver_gives_make_as_many_jobs_as_slots(place):
+    configure(place)
+    place.broker()
+    who = supervisor(place)
+    write(place, "Makefile", JOBS)
+    write(place, "log", "")
+    # the recipes wait until three have begun: with fewer jobs this never ends
+    code, out, err = place.run("slotbus", "run", "-p", "p", "-n", "3", "--jobserver", "--",
+                               "make", "-C", place.path, env=by(who))
+    assert code == 0, (code, out, err)
+    running = most = 0
+    with open(os.path.join(place.path, "log")) as f:
+        for line in f:
+            running += 1 if line[0] == "+" else -1
+            most = max(most, running)
+    assert most == 3, most
+
+
 @day
 def run_inside_run_uses_its_parents_slot(place):
     configure(place, max_slots=1)

@@ -25,6 +25,7 @@
 #include "bus/reactor.h"
 #include "commands/flags.h"
 #include "commands/grant.h"
+#include "commands/jobserver.h"
 #include "commands/reach.h"
 #include "commands/say.h"
 #include "keeper_wire.h"
@@ -52,11 +53,15 @@ const struct command command_run = {
         "      --max-time D   end it after D, counted from its start, by this\n"
         "                     command: SIGTERM, ten seconds later SIGKILL\n"
         "      --preemptible  may be ended before others in an emergency\n"
+        "      --jobserver    CMD is told of a jobserver with N jobs, for "
+        "make\n"
+        "                     and cargo\n"
         "      --own-slot     take one, though inside another run of P\n"
         "      --nowait       exit 75 instead of waiting\n"
         "      --timeout S    exit 124 if no slot was granted for S seconds\n"
         "      --priority X   1..1000, instead of the project's\n",
     .examples = "  slotbus run -p consilio -l auth -- make -j2\n"
+                "  slotbus run -p odin -n 4 --jobserver -- make\n"
                 "  slotbus run -p odin --max-time 1h -- ./agent.sh\n",
     .run = run_run};
 
@@ -66,7 +71,7 @@ struct wish {
     const char *project, *label;
     uint64_t slots, priority;
     int64_t max_time_ms, timeout_ms;
-    bool preemptible, own_slot, nowait;
+    bool preemptible, jobserver, own_slot, nowait;
     char **command;
 };
 
@@ -92,6 +97,7 @@ static int read_wish (struct wish *w, int argc, char **argv)
         {"--slots", 'n', FLAG_NUMBER, &w->slots, 1, MAX_HELD},
         {"--max-time", 0, FLAG_DURATION, &w->max_time_ms, 0, 0},
         {"--preemptible", 0, FLAG_BOOL, &w->preemptible, 0, 0},
+        {"--jobserver", 0, FLAG_BOOL, &w->jobserver, 0, 0},
         {"--own-slot", 0, FLAG_BOOL, &w->own_slot, 0, 0},
         {"--nowait", 0, FLAG_BOOL, &w->nowait, 0, 0},
         {"--timeout", 0, FLAG_DURATION, &w->timeout_ms, 0, 0},
@@ -496,6 +502,13 @@ static int keep (struct job *j)
     return finish (j);
 }
 
+static int offer_jobs (const struct job *j)
+{
+    if (j->wish->jobserver && jobserver_offer (j->grant->tokens.count))
+        return say_failure (EXIT_OTHER, "no jobserver: %s", strerror (errno));
+    return 0;
+}
+
 static int run_run (int argc, char **argv)
 {
     static struct grant_wait wait;
@@ -521,8 +534,10 @@ static int run_run (int argc, char **argv)
     status = grant_wait (&reach, &wait);
     if (status == 0) {
         grant_confirm (&reach, &wait.grant);
-        status = keep (&job);
+        status = offer_jobs (&job);
     }
+    if (status == 0)
+        status = keep (&job);
     reach_close (&reach);
     return status;
 }
