@@ -403,6 +403,22 @@ def a_mistake_is_named_with_what_was_meant(place):
 
 
 @day
+def who_waits_is_told_that_the_broker_has_ended_and_is_served_when_it_is_back(place):
+    configure(place, max_slots=1)
+    broker = place.broker()
+    who = supervisor(place)
+    assert place.run("slotbus", "request", "p", "1", env=by(who))[0] == 0
+    waiting = place.start("slotbus", "request", "p", "1", env=by(who))
+    waiting.wait_line("Waiting for slots")
+    broker.signal(signal.SIGKILL)
+    broker.wait_exit()
+    waiting.wait_line("Waiting for the broker, which has ended")
+    place.broker()
+    assert place.run("slotbus", "release", "p", "1", env=by(who))[0] == 0
+    assert waiting.wait_exit() == 0
+
+
+@day
 def a_near_miss_of_a_known_project_is_pointed_out_and_served(place):
     configure(place, projects={"consilio": {}})
     place.broker()

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bus/base.h"
+#include "bus/endpoint.h"
 #include "bus/lock.h"
 #include "commands/ask.h"
 #include "commands/command.h"
@@ -104,24 +105,48 @@ static int handle (struct grant_wait *w, char last[1024])
     }
 }
 
-/* A shim that has nothing from its broker says nothing. Whether a broker is
- * there can be told on this host; elsewhere it is waited for. */
+/* Can be told on its own host only. */
+static bool is_gone (const struct endpoints *broker)
+{
+    char path[PATH_BYTES + 16];
+
+    snprintf (path, sizeof path, "%s/broker.lock", broker->runtime);
+    return broker->runtime[0] && lock_query (path) == LOCK_FREE;
+}
+
+/* A shim that has nothing from its broker says nothing. Where no broker is,
+ * that is the answer; else it is waited for. */
 static int check_broker (const struct grant_wait *w, int64_t silent_ms)
 {
     struct endpoints to;
-    char path[PATH_BYTES + 16];
     int status = ask_where (&to);
 
     if (status)
         return status;
-    snprintf (path, sizeof path, "%s/broker.lock", to.runtime);
-    if ((to.runtime[0] && lock_query (path) == LOCK_FREE) ||
-        (w->request.nowait && silent_ms >= PATIENCE_MS))
+    if (is_gone (&to) || (w->request.nowait && silent_ms >= PATIENCE_MS))
         return say_failure (EXIT_NO_BROKER,
                             "no answer from the broker at %s: is one running?",
                             to.bus);
     if (silent_ms >= PATIENCE_MS && silent_ms < PATIENCE_MS + SILENT_MS)
         fprintf (stderr, "Waiting for the broker at %s\n", to.bus);
+    return 0;
+}
+
+/* The place in the queue is kept while the broker is away; whoever waits
+ * should know why nothing happens. */
+static int mention_absence (struct grant_wait *w)
+{
+    struct endpoints to;
+    char error[4 * PATH_BYTES];
+    bool denied;
+    bool gone = endpoints_find (&to, &denied, error, sizeof error)
+                    ? !denied
+                    : is_gone (&to);
+
+    if (gone && !w->gone_said)
+        fprintf (stderr, "Waiting for the broker, which has ended: the place "
+                         "in the queue is kept\n");
+    w->gone_said = gone;
     return 0;
 }
 
@@ -133,7 +158,7 @@ static int hear (struct reach *reach, struct grant_wait *w, bool silent,
         int64_t now = clock_monotonic_ms (), until = w->deadline;
         int rc, status;
 
-        if (silent && (until < 0 || until > now + SILENT_MS))
+        if (until < 0 || until > now + SILENT_MS)
             until = now + SILENT_MS;
         rc = local_hear (reach->fd, until, &answer);
         if (rc > 0)
@@ -143,7 +168,7 @@ static int hear (struct reach *reach, struct grant_wait *w, bool silent,
         now = clock_monotonic_ms ();
         if (w->deadline >= 0 && now >= w->deadline)
             return withdraw (reach, w);
-        status = check_broker (w, now - since);
+        status = silent ? check_broker (w, now - since) : mention_absence (w);
         if (status)
             return status;
     }

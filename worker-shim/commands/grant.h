@@ -16,6 +16,7 @@ struct grant_wait {
     int64_t deadline;           // clock_monotonic_ms (), -1 = none
     struct msg_grant grant;     // what came
     bool near_said;             // a near miss of a known project
+    bool gone_said;             // that the broker is away
 };
 
 /* 0: granted, the connection stays open. Else an exit status, said: 124 the
