@@ -1,126 +1,57 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "leftovers.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <linux/openat2.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "bus/base.h"
+#include "bus/cgroup.h"
+#include "bus/cookie.h"
 #include "bus/endpoint.h"
 #include "bus/lock.h"
+#include "bus/pids.h"
 #include "bus/proc.h"
-
-static const char COOKIE[] = "SLOTBUS_COOKIE";
-
-enum { MAX_CGROUP_DEPTH = 16 };
 
 struct leftovers {
     char *broker, *runtime; // owned
-    int mount;              // the cgroup2 mount, -1 = there is none
 };
 
 /* ---- cgroup ---- */
 
-/* "36 25 0:30 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw" */
-static bool is_cgroup2 (const char *line, char *ret_path, size_t size)
+/* -1 and errno, ENOENT: it is gone. */
+static int open_cgroup (struct cgroup *ret_cgroup,
+                        const struct watch_lease *lease)
 {
-    const char *kind = strstr (line, " - cgroup2 ");
-    char path[PATH_BYTES];
-
-    if (!kind || sscanf (line, "%*s %*s %*s %*s %1023s", path) != 1)
-        return false;
-    copy_text (ret_path, size, path);
-    return true;
-}
-
-static int open_mount (void)
-{
-    FILE *f = fopen ("/proc/self/mountinfo", "re");
-    char line[4096], path[PATH_BYTES];
-    int fd = -1;
-
-    while (f && fd < 0 && fgets (line, sizeof line, f))
-        if (is_cgroup2 (line, path, sizeof path))
-            fd = open (path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (f)
-        fclose (f);
-    return fd;
-}
-
-/* Does the path's last part say that it is this tree's? */
-static bool names_tree (const char *path, uint64_t first)
-{
-    const char *last = strrchr (path, '/');
-    char wanted[64];
-
-    snprintf (wanted, sizeof wanted, "slotbus-%" PRIu64 "-", first);
-    return strncmp (last ? last + 1 : path, wanted, strlen (wanted)) == 0;
-}
-
-static int open_beneath (int dir, const char *path, int flags)
-{
-    struct open_how how = {.flags = (uint64_t) (flags | O_CLOEXEC),
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-                                      RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
-
-    return (int) syscall (SYS_openat2, dir, path, &how, sizeof how);
-}
-
-/* A file of the tree's cgroup; -1 and errno, ENOENT or ENODEV: it is gone. */
-static int open_cgroup_file (const struct leftovers *l,
-                             const struct watch_lease *lease, const char *name,
-                             int flags)
-{
-    int dir, fd, error;
-
+    if (cgroup_is_named_for (lease->cgroup, lease->first))
+        return cgroup_open (ret_cgroup, lease->cgroup);
     errno = EINVAL;
-    if (l->mount < 0 || !names_tree (lease->cgroup, lease->first))
-        return -1;
-    dir = open_beneath (l->mount, lease->cgroup, O_PATH | O_DIRECTORY);
-    if (dir < 0)
-        return -1;
-    fd = openat (dir, name, flags | O_CLOEXEC);
-    error = errno;
-    close (dir);
-    errno = error;
-    return fd;
+    return -1;
 }
 
-static enum left read_populated (int fd)
+static enum left ask_open_cgroup (const struct cgroup *c)
 {
-    char text[256];
-    ssize_t size = pread (fd, text, sizeof text - 1, 0);
+    int populated = cgroup_populated (c);
 
-    if (size < 0)
-        return errno == ENODEV ? LEFT_NOTHING : LEFT_UNKNOWN;
-    text[size] = 0;
-    if (strstr (text, "populated 0"))
-        return LEFT_NOTHING;
-    return strstr (text, "populated 1") ? LEFT_SOMETHING : LEFT_UNKNOWN;
+    if (populated < 0)
+        return LEFT_UNKNOWN;
+    return populated ? LEFT_SOMETHING : LEFT_NOTHING;
 }
 
-static enum left ask_cgroup (const struct leftovers *l,
-                             const struct watch_lease *lease)
+static enum left ask_cgroup (const struct watch_lease *lease)
 {
+    struct cgroup c;
     enum left left;
-    int fd;
 
     if (!lease->cgroup[0])
         return LEFT_NOTHING; // the other witnesses know
-    fd = open_cgroup_file (l, lease, "cgroup.events", O_RDONLY);
-    if (fd < 0)
-        return errno == ENOENT || errno == ENODEV ? LEFT_NOTHING : LEFT_UNKNOWN;
-    left = read_populated (fd);
-    close (fd);
+    if (open_cgroup (&c, lease))
+        return errno == ENOENT ? LEFT_NOTHING : LEFT_UNKNOWN;
+    left = ask_open_cgroup (&c);
+    cgroup_close (&c);
     return left;
 }
 
@@ -147,43 +78,6 @@ static enum left ask_witness (const struct leftovers *l, uint64_t first)
 
 /* ---- cookie ---- */
 
-/* 1: the process has a cookie of this broker; 0: it has not, or is gone;
- * -1: it cannot be told. */
-static int cookie_of (const struct leftovers *l, pid_t pid, uint64_t *ret_first)
-{
-    char value[128];
-    size_t size = strlen (l->broker);
-    int found = proc_getenv (pid, COOKIE, value, sizeof value);
-
-    if (found < 0)
-        return errno == ENOENT || errno == ESRCH ? 0 : -1;
-    if (found == 0 || strncmp (value, l->broker, size) != 0 ||
-        value[size] != ':')
-        return 0;
-    *ret_first = strtoull (value + size + 1, NULL, 10);
-    return 1;
-}
-
-/* Real, effective, saved and file system uid. */
-static bool runs_as (pid_t pid, uint32_t uid)
-{
-    char path[64], text[4096];
-    const char *line;
-    uint32_t ids[4] = {0};
-
-    snprintf (path, sizeof path, "/proc/%ld/status", (long) pid);
-    if (read_file (path, text, sizeof text) < 0)
-        return false;
-    line = strstr (text, "\nUid:");
-    if (!line || sscanf (line, "\nUid: %u %u %u %u", &ids[0], &ids[1], &ids[2],
-                         &ids[3]) != 4)
-        return true;
-    for (unsigned i = 0; i < 4; i++)
-        if (ids[i] == uid)
-            return true;
-    return false;
-}
-
 /* In clock ticks since boot. Monotonic time leaves out what the machine slept,
  * so as ticks it is never too late. */
 static int64_t oldest_of (const struct watch_lease *lease)
@@ -195,7 +89,8 @@ static int64_t oldest_of (const struct watch_lease *lease)
 
 static bool could_be_of (pid_t pid, const struct watch_lease *lease)
 {
-    return runs_as (pid, lease->uid) && proc_start (pid) >= oldest_of (lease);
+    return proc_runs_as (pid, lease->uid) &&
+           proc_start (pid) >= oldest_of (lease);
 }
 
 static void raise_left (struct leftover *of, enum left left)
@@ -204,186 +99,95 @@ static void raise_left (struct leftover *of, enum left left)
         of->left = left;
 }
 
-struct look {
-    struct leftover *list;
-    size_t count;
-};
-
-static void look_at (const struct leftovers *l, pid_t pid, void *arg)
+/* A cookie that is not shown (yet) is told by the next look; one that is hidden
+ * never is. */
+static void look_at (const struct leftovers *l, pid_t pid,
+                     struct leftover *list, size_t count)
 {
-    const struct look *look = arg;
+    char value[COOKIE_BYTES];
+    enum cookie cookie = cookie_read (pid, value);
     uint64_t first = 0;
-    int cookie = cookie_of (l, pid, &first);
 
-    for (size_t i = 0; cookie != 0 && i < look->count; i++) {
-        struct leftover *at = &look->list[i];
-
-        if (cookie > 0 && at->lease.first == first)
+    if (cookie != COOKIE_HIDDEN &&
+        !(cookie == COOKIE_PRESENT && cookie_parse (value, l->broker, &first)))
+        return;
+    for (struct leftover *at = list; at < list + count; at++)
+        if (cookie == COOKIE_PRESENT && at->lease.first == first)
             raise_left (at, LEFT_SOMETHING);
-        if (cookie < 0 && at->left == LEFT_NOTHING &&
-            could_be_of (pid, &at->lease))
+        else if (cookie == COOKIE_HIDDEN && at->left == LEFT_NOTHING &&
+                 could_be_of (pid, &at->lease))
             raise_left (at, LEFT_UNKNOWN);
-    }
-}
-
-typedef void process_fn (const struct leftovers *l, pid_t pid, void *arg);
-
-/* Every process but ourselves. */
-static bool walk (const struct leftovers *l, process_fn *fn, void *arg)
-{
-    DIR *proc = opendir ("/proc");
-    struct dirent *entry;
-
-    if (!proc)
-        return false;
-    while ((entry = readdir (proc))) {
-        char *end;
-        long pid = strtol (entry->d_name, &end, 10);
-
-        if (*end == 0 && pid > 0 && pid != (long) getpid ())
-            fn (l, (pid_t) pid, arg);
-    }
-    closedir (proc);
-    return true;
 }
 
 void leftovers_look (struct leftovers *l, struct leftover *list, size_t count)
 {
-    struct look look = {list, count};
+    struct pids all = PIDS_NONE;
     bool seen;
 
     for (size_t i = 0; i < count; i++) {
-        list[i].left = ask_cgroup (l, &list[i].lease);
+        list[i].left = ask_cgroup (&list[i].lease);
         raise_left (&list[i], ask_witness (l, list[i].lease.first));
     }
-    seen = walk (l, look_at, &look);
+    seen = pids_add_all (&all);
+    for (size_t i = 0; i < all.count; i++)
+        look_at (l, all.pid[i], list, count);
     for (size_t i = 0; i < count && !seen; i++)
         raise_left (&list[i], LEFT_UNKNOWN);
+    pids_free (&all);
 }
 
 /* ---- the end ---- */
 
-static size_t kill_cgroup (const struct leftovers *l,
-                           const struct watch_lease *lease)
+static size_t kill_cgroup (const struct watch_lease *lease)
 {
-    ssize_t written = -1;
-    int fd = -1;
+    struct cgroup c;
+    bool killed;
 
-    if (lease->cgroup[0] && ask_cgroup (l, lease) == LEFT_SOMETHING)
-        fd = open_cgroup_file (l, lease, "cgroup.kill", O_WRONLY);
-    if (fd >= 0) {
-        written = write (fd, "1", 1);
-        close (fd);
-    }
-    return written == 1;
+    if (!lease->cgroup[0] || open_cgroup (&c, lease))
+        return 0;
+    killed = ask_open_cgroup (&c) == LEFT_SOMETHING && cgroup_kill (&c) == 0;
+    cgroup_close (&c);
+    return killed;
 }
 
 struct hunt {
+    const char *broker;
     uint64_t first;
     char witness[PATH_BYTES]; // "" = nobody holds it
-    size_t ended;
 };
 
 /* By its cookie; by the witness also who has cleaned its environment, and the
  * keeper, which is of no use any more if it is still there (stopped). */
-static bool is_hunted (const struct leftovers *l, pid_t pid,
-                       const struct hunt *hunt)
+static bool is_hunted (pid_t pid, const void *arg)
 {
-    uint64_t first = 0;
+    const struct hunt *hunt = arg;
+    char value[COOKIE_BYTES];
+    uint64_t first;
 
-    return (cookie_of (l, pid, &first) == 1 && first == hunt->first) ||
+    return (cookie_read (pid, value) == COOKIE_PRESENT &&
+            cookie_parse (value, hunt->broker, &first) &&
+            first == hunt->first) ||
            (hunt->witness[0] && lock_held_by (pid, hunt->witness));
-}
-
-/* Asked again while the pidfd holds the process: a pid that changed hands in
- * between is not signalled. */
-static void end_holder (const struct leftovers *l, pid_t pid, void *arg)
-{
-    struct hunt *hunt = arg;
-    int fd;
-
-    if (!is_hunted (l, pid, hunt))
-        return;
-    fd = proc_open (pid, 0);
-    if (fd < 0)
-        return;
-    if (is_hunted (l, pid, hunt) &&
-        syscall (SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0)
-        hunt->ended++;
-    close (fd);
 }
 
 size_t leftovers_end (struct leftovers *l, const struct watch_lease *lease)
 {
-    struct hunt hunt = {.first = lease->first};
+    struct hunt hunt = {.broker = l->broker, .first = lease->first};
 
     if (ask_witness (l, lease->first) == LEFT_SOMETHING)
         witness_path (l, lease->first, hunt.witness);
-    hunt.ended = kill_cgroup (l, lease);
-    walk (l, end_holder, &hunt);
-    return hunt.ended;
-}
-
-/* A folder of cgroups with those below it; cgroups are never deeper than what
- * the tree itself made. Takes `dir`. */
-static void remove_below (int dir, unsigned depth)
-{
-    DIR *folder = fdopendir (dir);
-    struct dirent *entry;
-
-    if (!folder) {
-        close (dir);
-        return;
-    }
-    while ((entry = readdir (folder))) {
-        int child;
-
-        if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
-            continue;
-        child = openat (dirfd (folder), entry->d_name,
-                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (child >= 0 && depth > 0)
-            remove_below (child, depth - 1);
-        else if (child >= 0)
-            close (child);
-        unlinkat (dirfd (folder), entry->d_name, AT_REMOVEDIR);
-    }
-    closedir (folder);
-}
-
-static void remove_cgroup (const struct leftovers *l,
-                           const struct watch_lease *lease)
-{
-    char parent[sizeof lease->cgroup];
-    const char *name;
-    int dir;
-
-    if (l->mount < 0 || !names_tree (lease->cgroup, lease->first))
-        return;
-    copy_text (parent, sizeof parent, lease->cgroup);
-    name = strrchr (lease->cgroup, '/');
-    name = name ? name + 1 : lease->cgroup;
-    parent[name - lease->cgroup] = '\0';
-    dir = open_beneath (l->mount, lease->cgroup, O_RDONLY | O_DIRECTORY);
-    if (dir < 0)
-        return;
-    remove_below (dir, MAX_CGROUP_DEPTH);
-    dir =
-        open_beneath (l->mount, parent[0] ? parent : ".", O_PATH | O_DIRECTORY);
-    if (dir < 0)
-        return;
-    unlinkat (dir, name, AT_REMOVEDIR);
-    close (dir);
+    return kill_cgroup (lease) + pids_kill_all (is_hunted, &hunt);
 }
 
 void leftovers_tidy (struct leftovers *l, const struct watch_lease *lease)
 {
     char path[PATH_BYTES];
+    struct cgroup c;
 
     if (!lease->tree)
         return;
-    if (lease->cgroup[0])
-        remove_cgroup (l, lease);
+    if (lease->cgroup[0] && open_cgroup (&c, lease) == 0)
+        cgroup_remove (&c);
     witness_path (l, lease->first, path);
     unlink (path);
 }
@@ -394,7 +198,6 @@ struct leftovers *leftovers_create (const char *broker, const char *runtime)
 
     l->broker = xstrdup (broker);
     l->runtime = xstrdup (runtime);
-    l->mount = open_mount ();
     return l;
 }
 
@@ -403,8 +206,6 @@ void leftovers_destroy (struct leftovers *l)
     int error = errno;
 
     if (l) {
-        if (l->mount >= 0)
-            close (l->mount);
         free (l->broker);
         free (l->runtime);
         free (l);

@@ -4,10 +4,10 @@
  * Three witnesses, and all have to agree before a tree is gone:
  *
  * - its cgroup, where one was recorded: `populated 0`, or no longer there (a
- *   populated one cannot be removed). A path that a peer named is opened
- *   beneath the cgroup2 mount, without links, and only if its last part begins
- *   with "slotbus-FIRST-", so that it is this lease's and nobody else's;
- * - the cookie BROKER:FIRST, in the environment of every process. One that
+ *   populated one cannot be removed). A path that a peer named is opened only
+ *   if it is below the mount and its last part begins with "slotbus-FIRST-",
+ *   so that it is this lease's and nobody else's (bus/cgroup.h);
+ * - the cookie, in the environment of every process (bus/cookie.h). One that
  *   cannot be read is no proof, if it could be the tree's: of its user, and
  *   not older than it;
  * - the witness lock RUNTIME/witness/FIRST in the broker's own folder, asked
@@ -15,7 +15,7 @@
  *
  * A process that is just being started has no environment for a moment, and a
  * fork may slip past the walk: callers believe only what they were told twice
- * running. Sources: proc(5), cgroups(7), openat2(2), pidfd_send_signal(2).
+ * running. Sources: proc(5), cgroups(7).
  */
 #ifndef SLOTBUS_LEFTOVERS_H
 #define SLOTBUS_LEFTOVERS_H

@@ -32,7 +32,7 @@
 #include <unistd.h>
 
 #include "bus/base.h"
-#include "cookie.h"
+#include "bus/cookie.h"
 #include "core/keeper.h"
 #include "keeper_options.h"
 #include "keeper_wire.h"

@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "bus/base.h"
+#include "bus/cookie.h"
 #include "bus/proc.h"
-#include "cookie.h"
 
 /* While one look is taken others fork. As long as each look finds somebody
  * new the next one follows at once, up to this many; the rest is left to the

@@ -9,7 +9,7 @@
  * - its `run`, a subreaper further up, to which the processes of a killed
  *   keeper fall: tree_become_subreaper (), tree_end_adopted ().
  * - anybody else with the right to (a shim that lost a keeper):
- *   tree_end_leftovers () by the recorded cgroup and by the cookie (cookie.h).
+ *   tree_end_leftovers () by the recorded cgroup and by the cookie (bus/cookie.h).
  *
  * Every signal goes through a pidfd, to a process that was found to belong to
  * the tree while that pidfd was open. Nothing here waits for a process: who
@@ -29,7 +29,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "cgroup.h"
+#include "bus/cgroup.h"
 
 enum tree_proof {
     TREE_GONE,    // proven: nothing of it lives

@@ -114,6 +114,21 @@ bool proc_alive (pid_t pid, int64_t start)
     return (line.state != 'Z' && line.state != 'X') || line.threads > 1;
 }
 
+bool proc_runs_as (pid_t pid, uid_t uid)
+{
+    char text[4096];
+    unsigned ids[4];
+    const char *at;
+
+    if (read_proc (pid, "status", text, sizeof text) < 0)
+        return false;
+    at = strstr (text, "\nUid:");
+    if (!at || sscanf (at, "\nUid: %u %u %u %u", &ids[0], &ids[1], &ids[2],
+                       &ids[3]) != 4)
+        return true; // that cannot be told
+    return ids[0] == uid || ids[1] == uid || ids[2] == uid || ids[3] == uid;
+}
+
 static void cut_newline (char *text)
 {
     text[strcspn (text, "\n")] = 0;
@@ -176,6 +191,7 @@ static bool env_byte (struct env_search *s, char c)
 
 static int env_scan (int fd, struct env_search *s)
 {
+    bool empty = true;
     char chunk[4096];
     ssize_t n;
 
@@ -184,11 +200,14 @@ static int env_scan (int fd, struct env_search *s)
             continue;
         if (n < 0)
             return -1;
+        empty = false;
         for (ssize_t i = 0; i < n; i++)
             if (env_byte (s, chunk[i]))
                 return 1;
     }
-    return s->inside; // the last entry may lack its NUL
+    if (empty)
+        errno = ENODATA;
+    return empty ? -1 : s->inside; // the last entry may lack its NUL
 }
 
 int proc_getenv (pid_t pid, const char *name, char *ret_value, size_t size)
@@ -198,14 +217,16 @@ int proc_getenv (pid_t pid, const char *name, char *ret_value, size_t size)
                                 .ret_value = ret_value,
                                 .size = size};
     char path[64];
-    int fd, rc;
+    int fd, rc, error;
 
     proc_path (path, sizeof path, pid, "environ");
     fd = open (path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -1;
     rc = env_scan (fd, &search);
+    error = errno;
     close (fd);
+    errno = error;
     if (rc == 1)
         ret_value[search.used] = 0;
     return rc;

@@ -22,11 +22,16 @@ pid_t proc_parent (pid_t pid);
 int proc_open (pid_t pid, int64_t start);
 /* Does it live (not gone, not a zombie)? Asks only. */
 bool proc_alive (pid_t pid, int64_t start);
+/* Is this its real, effective, saved or file system uid? Anybody may ask; the
+ * owner of /proc/PID is root where a process may not be traced. */
+bool proc_runs_as (pid_t pid, uid_t uid);
 /* /proc/PID/comm, and its NUL-separated command line (length, -1). */
 int proc_comm (pid_t pid, char *ret_name, size_t size);
 ssize_t proc_cmdline (pid_t pid, char *ret_line, size_t size);
 /* Value of a variable in /proc/PID/environ: 1 found, 0 not there, -1 not
- * readable. */
+ * readable; ENODATA where nothing at all is shown: by a zombie, a kernel
+ * thread, a process without an environment, and one in the midst of exec (),
+ * which shows its own later. A value is cut to `size`. */
 int proc_getenv (pid_t pid, const char *name, char *ret_value, size_t size);
 
 /* boot_id of this boot; machine-id, else an id kept in STATE/host-id (made at

@@ -24,8 +24,8 @@
 #include <unistd.h>
 
 #include "bus/base.h"
+#include "bus/cookie.h"
 #include "bus/proc.h"
-#include "cookie.h"
 #include "tree.h"
 
 enum { READY_FD = 90, TOKEN = 17, PATIENCE_MS = 20000 };
@@ -725,6 +725,7 @@ static void process_moved_out_of_the_cgroup_is_found_by_its_cookie (void **s)
     struct cgroup other = CGROUP_NONE;
     struct pids members = PIDS_NONE;
     char pid[32], path[CGROUP_PATH];
+    int64_t began = clock_monotonic_ms ();
     int fd;
 
     (void) s;
@@ -732,8 +733,12 @@ static void process_moved_out_of_the_cgroup_is_found_by_its_cookie (void **s)
     start_under_a_keeper (w, "escaped", 1);
     kill_the_keeper (w);
     assert_int_equal (cgroup_create (&other, TOKEN), 0);
-    cgroup_add_pids (&w->tree.cgroup, &members);
-    assert_int_equal (members.count, 1);
+    // those that it escaped from may still be ending
+    while (members.count != 1) {
+        assert_false (is_late (began));
+        pids_free (&members);
+        cgroup_add_pids (&w->tree.cgroup, &members);
+    }
     snprintf (pid, sizeof pid, "%ld", (long) members.pid[0]);
     pids_free (&members);
     fd = openat (other.dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "cgroup.h"
+#include "bus/cgroup.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,11 +91,10 @@ static int find_mount (struct mount *ret_mount)
     char *line = NULL, *root, *point;
     size_t room = 0;
 
-    if (!file)
-        return -1;
     ret_mount->dir = -1;
-    errno = ENOTSUP;
-    while (ret_mount->dir < 0 && getline (&line, &room, file) >= 0)
+    if (file)
+        errno = ENOTSUP;
+    while (file && ret_mount->dir < 0 && getline (&line, &room, file) >= 0)
         if (is_unified (line, &root, &point) &&
             strlen (root) < sizeof ret_mount->root) {
             strcpy (ret_mount->root, root);
@@ -103,7 +103,8 @@ static int find_mount (struct mount *ret_mount)
     if (ret_mount->dir < 0 && errno == ENOENT)
         errno = ENOTSUP; // for a caller ENOENT is the proof of absence
     free (line);
-    fclose (file);
+    if (file)
+        fclose (file);
     return ret_mount->dir < 0 ? -1 : 0;
 }
 
@@ -152,6 +153,14 @@ static int set_names (struct cgroup *c, const struct mount *m, const char *path)
         return 0;
     errno = ENAMETOOLONG;
     return -1;
+}
+
+bool cgroup_is_named_for (const char *path, uint64_t token)
+{
+    char wanted[64];
+
+    snprintf (wanted, sizeof wanted, OURS "%" PRIu64 "-", token);
+    return strncmp (last_part (path), wanted, strlen (wanted)) == 0;
 }
 
 static int open_named (struct cgroup *c, const struct mount *m,
@@ -236,9 +245,8 @@ static int make_below (struct cgroup *c, const struct mount *m, int own,
     int n;
 
     clock_gettime (CLOCK_BOOTTIME, &now);
-    n = snprintf (path, sizeof path, "%s%s" OURS "%llu-%ld-%lx", own_name,
-                  *own_name ? "/" : "", (unsigned long long) token,
-                  (long) getpid (),
+    n = snprintf (path, sizeof path, "%s%s" OURS "%" PRIu64 "-%ld-%lx",
+                  own_name, *own_name ? "/" : "", token, (long) getpid (),
                   (unsigned long) now.tv_sec * 1000000000ul +
                       (unsigned long) now.tv_nsec);
     if (n >= (int) sizeof path) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "pids.h"
+#include "bus/pids.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -57,19 +57,20 @@ void pids_add (struct pids *p, pid_t pid)
     *find_slot (p, pid) = p->count;
 }
 
-/* Calls for each numbered entry of a folder of /proc. */
-static void each_number (const char *folder, void (*call) (pid_t, void *),
+/* Calls for each numbered entry of a folder of /proc; false: no such folder. */
+static bool each_number (const char *folder, void (*call) (pid_t, void *),
                          void *arg)
 {
     DIR *dir = opendir (folder);
     struct dirent *entry;
 
     if (!dir)
-        return;
+        return false;
     while ((entry = readdir (dir)))
         if (isdigit ((unsigned char) entry->d_name[0]))
             call ((pid_t) atol (entry->d_name), arg);
     closedir (dir);
+    return true;
 }
 
 struct reading {
@@ -168,9 +169,9 @@ static void add_one (pid_t pid, void *arg)
     pids_add (arg, pid);
 }
 
-void pids_add_all (struct pids *p)
+bool pids_add_all (struct pids *p)
 {
-    each_number ("/proc", add_one, p);
+    return each_number ("/proc", add_one, p);
 }
 
 /* -1 in the place of those that are gone, or not ours. Without descriptors
@@ -215,5 +216,22 @@ size_t pids_signal (const struct pids *p, const int *signals,
             close (fds[i]);
         }
     free (fds);
+    return sent;
+}
+
+size_t pids_kill_all (pids_check *belongs, const void *arg)
+{
+    static const int kill_now[] = {SIGKILL, 0};
+    struct pids all = PIDS_NONE;
+    size_t sent = 0;
+
+    pids_add_all (&all);
+    for (size_t i = 0; i < all.count; i++) {
+        const struct pids one = {.pid = &all.pid[i], .count = 1};
+
+        if (belongs (all.pid[i], arg))
+            sent += pids_signal (&one, kill_now, belongs, arg);
+    }
+    pids_free (&all);
     return sent;
 }

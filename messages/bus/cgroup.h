@@ -5,12 +5,13 @@
  * controller is needed. Where the v2 hierarchy is mounted is asked of
  * /proc/self/mountinfo (it need not be /sys/fs/cgroup). One for a tree is made
  * below this process's own cgroup, so an ordinary user has it where its
- * session was delegated to it.
+ * session was delegated to it. The broker, which makes none, looks at and ends
+ * those that shims told it of.
  *
  * A path that is written down or sent is below the mount, without a leading
  * slash. It is opened by openat2 () beneath the mount, without symbolic links,
  * and only if its last part begins with "slotbus-": whatever a peer names,
- * nobody else's cgroup is touched.
+ * nobody else's cgroup is touched. "slotbus-TOKEN-..." is that tree's.
  *
  * Source: Documentation/admin-guide/cgroup-v2.rst (cgroup.kill,
  * cgroup.events; a populated cgroup cannot be removed).
@@ -22,7 +23,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "pids.h"
+#include "bus/pids.h"
 
 enum { CGROUP_PATH = 256 };
 
@@ -38,6 +39,9 @@ struct cgroup {
 /* Makes one for this token. -1 and errno where none can be made that this
  * process could also put its child into: no v2 mount, no permission. */
 int cgroup_create (struct cgroup *ret_cgroup, uint64_t token);
+
+/* Does the path's last part say that it was made for this token? */
+bool cgroup_is_named_for (const char *path, uint64_t token);
 
 /* Opens a recorded one. -1: ENOENT when it does not exist (any more), which
  * proves on the same boot that nothing runs in it; other errors prove

@@ -36,8 +36,9 @@ void pids_add_descendants (struct pids *p);
  * public for the tests. */
 void pids_add_descendants_by_parent (struct pids *p);
 
-/* Every process of the machine, this one left out. */
-void pids_add_all (struct pids *p);
+/* Every process of the machine, this one left out. False where /proc cannot be
+ * listed. */
+bool pids_add_all (struct pids *p);
 
 typedef bool pids_check (pid_t pid, const void *arg);
 
@@ -47,5 +48,9 @@ typedef bool pids_check (pid_t pid, const void *arg);
  * how many were signalled. */
 size_t pids_signal (const struct pids *p, const int *signals,
                     pids_check *belongs, const void *arg);
+
+/* SIGKILL to each process of the machine that `belongs`, as soon as it is
+ * found. Returns how many were signalled. */
+size_t pids_kill_all (pids_check *belongs, const void *arg);
 
 #endif
