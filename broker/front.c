@@ -12,7 +12,7 @@
 
 enum {
     HIGH_WATER_IN = 100,  // of each peer: what it sent and we did not read
-    HIGH_WATER_OUT = 256, // 64 open requests make 128 answers at once
+    HIGH_WATER_OUT = 256, // 64 requests under way make 128 answers
     LISTEN_BACKLOG = 1024,
     MAX_FRAMES = 4 // id, delimiter, magic, body
 };

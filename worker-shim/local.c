@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,7 +16,7 @@
 #include "bus/base.h"
 #include "bus/proc.h"
 
-enum { MAX_QUEUED = 64, READS_A_TURN = 16, MAX_PEERS = 4096 };
+enum { MAX_QUEUED = 64, READS_A_TURN = 16, MAX_PEERS = 4096, BACKLOG = 1024 };
 
 struct packet {
     struct packet *next;
@@ -44,7 +45,7 @@ struct local {
     local_gone_fn *gone;
     void *arg;
     struct peer **peers;
-    size_t count, room;
+    size_t count, room, most;
     uint64_t numbers;
     struct peer *current; // whose handler runs
     uint8_t buffer[LOCAL_PACKET_BYTES + 1];
@@ -288,10 +289,21 @@ static void on_listener (void *arg, short events)
         turn_away (l);
     if (fd < 0)
         return;
-    if (l->count >= MAX_PEERS || identify (fd, &who))
+    if (l->count >= l->most || identify (fd, &who))
         close (fd);
     else
         add_peer (l, fd, who);
+}
+
+/* A third of the descriptors is for commands, one for keepers, and one for
+ * what a shim cannot do without: without it, it would have to end. */
+static size_t most_peers (void)
+{
+    struct rlimit limit;
+
+    if (getrlimit (RLIMIT_NOFILE, &limit) || limit.rlim_cur / 3 > MAX_PEERS)
+        return MAX_PEERS;
+    return limit.rlim_cur / 3;
 }
 
 static int open_listener (const char *path)
@@ -309,7 +321,7 @@ static int open_listener (const char *path)
     mask = umask (0177);
     rc = bind (fd, (struct sockaddr *) &address, sizeof address);
     umask (mask);
-    if (rc == 0 && listen (fd, 128) == 0)
+    if (rc == 0 && listen (fd, BACKLOG) == 0)
         return fd;
     rc = errno;
     close (fd);
@@ -330,6 +342,7 @@ struct local *local_listen (struct reactor *r, const char *path,
     l->reactor = r;
     l->path = xstrdup (path);
     l->fd = fd;
+    l->most = most_peers ();
     (void) !stat (path, &l->file);
     l->spare = open ("/dev/null", O_RDONLY | O_CLOEXEC);
     l->packet = packet;

@@ -56,6 +56,8 @@ void broker_destroy (struct broker *b)
 {
     if (!b)
         return;
+    for (size_t i = 0; i < b->sessions.count; i++)
+        session_clear (b->sessions.at[i]);
     table_clear (&b->sessions);
     table_clear (&b->waiters);
     leases_clear (&b->leases);

@@ -222,6 +222,7 @@ void ledger_forget (struct broker *b, struct session *s, struct outbox *out)
 
         ledger_unwait (b, table_find (&b->waiters, number), out);
     }
+    session_clear (s);
     table_remove (&b->sessions, id);
     ledger_watch (b);
     b->changes++;

@@ -100,13 +100,15 @@ static enum err check_possible (const struct broker *b, struct call *c)
 
 static enum err check_queue (const struct broker *b, struct call *c)
 {
-    if (b->waiters.count >= MAX_QUEUED ||
-        c->from->project->queued >= MAX_QUEUED_PROJECT)
-        return ERR_QUEUE_FULL;
-    if (session_fits (c->from))
+    unsigned queued = c->from->project->queued;
+
+    if (b->waiters.count < MAX_QUEUED && queued < MAX_QUEUED_PROJECT &&
+        session_fits (c->from))
         return ERR_NONE;
-    snprintf (c->detail, sizeof c->detail, "at most %d requests may be open",
-              SEQ_WINDOW);
+    snprintf (c->detail, sizeof c->detail,
+              "%zu requests wait, of %s %u; at most %d may, of a project %d",
+              b->waiters.count, c->from->project->name, queued, MAX_QUEUED,
+              MAX_QUEUED_PROJECT);
     return ERR_QUEUE_FULL;
 }
 

@@ -226,11 +226,18 @@ static void serve_pool (struct broker *b, struct pool *pool, int64_t now,
 
 /* ---- what is said to those who wait ---- */
 
+/* The last of a thousand need not hear of each one that goes: all of them
+ * would, every time. Below 64 every step counts. */
+static bool has_moved (unsigned told, unsigned now)
+{
+    return (told > now ? told - now : now - told) > told / 64;
+}
+
 static bool is_news (const struct waiter *w)
 {
-    return w->session->repeat || w->told.position != w->outlook.position ||
-           w->told.slots_ahead != w->outlook.slots_ahead ||
-           w->told.reason != w->outlook.reason;
+    return w->session->repeat || w->told.reason != w->outlook.reason ||
+           has_moved (w->told.position, w->outlook.position) ||
+           has_moved (w->told.slots_ahead, w->outlook.slots_ahead);
 }
 
 static void log_queued (const struct waiter *w, struct outbox *out)

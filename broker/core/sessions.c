@@ -4,6 +4,19 @@
 #include <assert.h>
 #include <string.h>
 
+#include "core/memory.h"
+#include "core/waitq.h"
+
+void session_clear (struct session *s)
+{
+    free (s->dropped);
+    free (s->open);
+    s->dropped = NULL;
+    s->open = NULL;
+    s->dropped_count = s->dropped_room = 0;
+    s->open_count = s->open_room = 0;
+}
+
 struct session *sessions_find (const struct table *sessions, uint64_t id)
 {
     return table_find (sessions, id);
@@ -56,11 +69,6 @@ enum seq_state session_seq (const struct session *s, uint64_t seq)
     return s->r.seq_mask & bit_of (s, seq) ? SEQ_SEEN : SEQ_NEW;
 }
 
-bool session_fits (const struct session *s)
-{
-    return s->open_count < SEQ_WINDOW;
-}
-
 static uint64_t shifted (uint64_t mask, uint64_t by)
 {
     return by < SEQ_WINDOW ? mask << by : 0;
@@ -86,9 +94,24 @@ void session_forget (struct session *s, uint64_t seq)
 
 /* ---- open requests ---- */
 
+/* Room for one more of `size` bytes. */
+static void *grown (void *list, unsigned count, unsigned *room, size_t size)
+{
+    if (count < *room)
+        return list;
+    *room = *room ? 2 * *room : 8;
+    return resized (list, *room, size);
+}
+
+bool session_fits (const struct session *s)
+{
+    return s->open_count < MAX_QUEUED_PROJECT;
+}
+
 void session_open (struct session *s, uint64_t seq, uint64_t number)
 {
-    assert (s->open_count < SEQ_WINDOW);
+    assert (session_fits (s));
+    s->open = grown (s->open, s->open_count, &s->open_room, sizeof *s->open);
     s->open[s->open_count++] = (struct open_request){seq, number};
 }
 
@@ -119,8 +142,10 @@ static void forget_dropped (struct session *s, unsigned i)
 
 void session_drop (struct session *s, uint64_t seq)
 {
-    if (s->dropped_count == SEQ_WINDOW)
+    if (s->dropped_count == MAX_QUEUED_PROJECT)
         forget_dropped (s, 0);
+    s->dropped = grown (s->dropped, s->dropped_count, &s->dropped_room,
+                        sizeof *s->dropped);
     s->dropped[s->dropped_count++] = seq;
 }
 
@@ -136,6 +161,6 @@ void session_drop_acked (struct session *s, uint64_t seq)
 
 void session_dropped (const struct session *s, struct u64s *ret_seqs)
 {
-    for (unsigned i = 0; i < s->dropped_count; i++)
+    for (unsigned i = 0; i < s->dropped_count && i < TOLD_DROPPED; i++)
         u64s_add (ret_seqs, s->dropped[i]);
 }

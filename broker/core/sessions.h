@@ -23,7 +23,10 @@
 struct pool;
 struct project;
 
-enum { SEQ_WINDOW = 64 };
+enum {
+    SEQ_WINDOW = 64,
+    TOLD_DROPPED = 64 // BEAT_OK.expired
+};
 
 /* A request that waits: its number in the queue. */
 struct open_request {
@@ -43,11 +46,14 @@ struct session {
     int64_t deadline;       // LOST then
     int64_t conflict_until; // its identity was claimed by another host
     uint64_t beat_seq;
-    unsigned dropped_count;
-    uint64_t dropped[SEQ_WINDOW]; // what the broker dropped, oldest first
-    unsigned open_count;
-    struct open_request open[SEQ_WINDOW];
+    unsigned dropped_count, dropped_room;
+    uint64_t *dropped; // what the broker dropped, oldest first; owned
+    unsigned open_count, open_room;
+    struct open_request *open; // in no order; owned
 };
+
+/* Frees what it owns, and not itself. */
+void session_clear (struct session *s);
 
 /* Who a shim is: one per project, host and uid. */
 struct identity_of {
@@ -63,7 +69,7 @@ struct session *sessions_by_identity (const struct table *sessions,
 
 enum seq_state { SEQ_NEW, SEQ_SEEN, SEQ_TOO_OLD };
 enum seq_state session_seq (const struct session *s, uint64_t seq);
-/* May one more request be open? */
+/* May one more request be open? There are MAX_QUEUED_PROJECT at most. */
 bool session_fits (const struct session *s);
 void session_accept (struct session *s, uint64_t seq);
 /* As if it had never been seen. */
@@ -76,7 +82,9 @@ void session_close (struct session *s, uint64_t seq);
 uint64_t session_number (const struct session *s, uint64_t seq);
 
 /* The broker dropped an open request: told with every BEAT_OK until it is
- * acknowledged; of the newest SEQ_WINDOW of them. */
+ * acknowledged, TOLD_DROPPED of them at a time, the oldest first. Of more than
+ * MAX_QUEUED_PROJECT the oldest are forgotten: who acknowledges none of so
+ * many does not listen. */
 void session_drop (struct session *s, uint64_t seq);
 void session_drop_acked (struct session *s, uint64_t seq);
 void session_dropped (const struct session *s, struct u64s *ret_seqs);

@@ -211,6 +211,21 @@ def run_fills_a_reservation_of_its_supervisor_and_leaves_it_idle(place):
     assert run(place, other, "--nowait", "--", "/bin/true")[0] == 75
 
 
+@day
+def a_hundred_and_twenty_runs_at_once_all_have_their_turn(place):
+    configure(place, max_slots=4, max_per_project=4)
+    place.broker()
+    first, who = supervisor(place), supervisor(place)
+    assert place.run(REQUEST, "p", "4", env=by(first))[0] == 0
+    runs = [place.start("slotbus", "run", "-p", "p", "--", "/bin/true", env=by(who))
+            for _ in range(120)]
+    wait_until(lambda: row_of(place, "p")["waiting"] == 120, "all of them wait", 60)
+    first.signal(signal.SIGKILL)
+    for each in runs:
+        assert each.wait_exit(60) == 0, each.text()
+    wait_until(lambda: in_use(place) == 0, "all slots are back")
+
+
 JOBS = """
 all: a b c d e f
 a b c d e f:

@@ -20,7 +20,9 @@
 #include "supervisor.h"
 #include "tree.h"
 
-enum { MANY_DESCRIPTORS = 4096, HIGHEST_FD = 65535 };
+enum { HIGHEST_FD = 65535 };
+
+static struct rlimit descriptors; // as it was when we were started
 
 static int run_shim (int argc, char **argv);
 
@@ -109,16 +111,23 @@ static int fill_watch (struct serve_options *o, pid_t pid)
     return 0;
 }
 
-/* A connection of each command that waits, and of each keeper. */
+/* A connection of each command that waits, and of each keeper; and what says
+ * that a supervisor has ended. */
 static void allow_descriptors (void)
 {
     struct rlimit limit;
 
-    if (getrlimit (RLIMIT_NOFILE, &limit) || limit.rlim_cur >= MANY_DESCRIPTORS)
+    if (getrlimit (RLIMIT_NOFILE, &descriptors))
         return;
-    limit.rlim_cur =
-        limit.rlim_max < MANY_DESCRIPTORS ? limit.rlim_max : MANY_DESCRIPTORS;
+    limit = descriptors;
+    limit.rlim_cur = limit.rlim_max;
     setrlimit (RLIMIT_NOFILE, &limit);
+}
+
+static void restore_descriptors (void)
+{
+    if (descriptors.rlim_max > 0)
+        setrlimit (RLIMIT_NOFILE, &descriptors);
 }
 
 static int spawn_shim (const char *project, struct who watch)
@@ -131,8 +140,10 @@ static int spawn_shim (const char *project, struct who watch)
         return -1;
     }
     pid = fork ();
-    if (pid == 0)
+    if (pid == 0) {
+        restore_descriptors ();
         reach_become_shim (project, folder, watch.pid, -1);
+    }
     return pid < 0 ? -1 : 0;
 }
 

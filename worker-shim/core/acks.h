@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* acks.h - grants that arrived, until the broker knows that they did
+/* acks.h - grants that arrived and requests that BEAT_OK called expired, until
+ * the broker knows that they did
  *
  * Each BEAT repeats what no acknowledged BEAT has carried. By number of the
  * request, one by one: 17 may be lost and 18 seen. Pure.

@@ -4,7 +4,8 @@
  * A request is known to the broker by our `seq`, which is never used again,
  * and to its client by the client's own. A withdrawn request stays until the
  * broker has answered its CANCEL, as one without a client: what is granted to
- * it meanwhile goes straight back. Pure table.
+ * it meanwhile goes straight back. Pure table, in order of seq; pointers stay
+ * good until that request is removed.
  */
 #ifndef SLOTBUS_REQUESTS_H
 #define SLOTBUS_REQUESTS_H
@@ -16,10 +17,13 @@
 #include "core/supervisors.h"
 #include "protocol/message.h"
 
-enum { MAX_REQUESTS = 64 }; // what the broker takes from one session
+enum {
+    MAX_REQUESTS = 1000, // what the broker takes from one project
+    SEQ_WINDOW = 64      // how far a seq may be above an unanswered one
+};
 
 struct request {
-    uint64_t seq;    // 0 = unused entry
+    uint64_t seq;
     uint64_t client; // 0 = withdrawn
     uint64_t client_seq;
     struct who supervisor;
@@ -31,7 +35,9 @@ struct request {
 
 struct requests {
     uint64_t last_seq;
-    struct request at[MAX_REQUESTS];
+    uint64_t asked_seq; // the newest that was said
+    size_t count, room;
+    struct request **at; // owned, as are they
 };
 
 /* NULL where there are MAX_REQUESTS. */
@@ -40,15 +46,17 @@ struct request *requests_add (struct requests *t, uint64_t client,
                               const struct msg_request *ask);
 struct request *requests_find (struct requests *t, uint64_t seq);
 void requests_remove (struct requests *t, uint64_t seq);
+void requests_clear (struct requests *t);
 
 /* The oldest with a seq above `seq`; NULL where there is none. */
 struct request *requests_after (struct requests *t, uint64_t seq);
+/* A new seq, the newest. */
+void requests_move_last (struct requests *t, struct request *r);
 /* New seqs in the same order, as for a session that knows none of them.
  * Withdrawn ones are forgotten. */
 void requests_ask_again (struct requests *t);
 
-bool requests_any (struct requests *t);
-bool requests_waiting (struct requests *t);   // with a client
-unsigned requests_slots (struct requests *t); // all that they want
+bool requests_any (const struct requests *t);
+bool requests_waiting (const struct requests *t); // with a client
 
 #endif

@@ -26,6 +26,7 @@ void shim_destroy (struct shim *s)
 {
     if (!s)
         return;
+    requests_clear (&s->requests);
     releases_clear (&s->releases);
     free (s);
 }

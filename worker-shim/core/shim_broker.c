@@ -113,9 +113,11 @@ static void on_beat_ok (struct shim *s, const struct msg_beat_ok *in,
     acks_settle (&s->acks, in->seq);
     for (uint32_t i = 0; i < in->grants_count; i++)
         shim_take_grant (s, &in->grants[i], 0, out);
-    for (uint32_t i = 0; i < in->expired.count; i++)
+    for (uint32_t i = 0; i < in->expired.count; i++) {
         close_request (s, in->expired.at[i], ERR_EXPIRED,
                        "dropped by the broker", out);
+        acks_add (&s->acks, in->expired.at[i]); // it lists 64 at a time
+    }
     shim_stop_tokens (s, &in->stops, &how, true, out);
     if (tenure_beat_ok (&s->tenure, in->seq))
         shim_arm_all (s, out);

@@ -47,7 +47,7 @@ static enum err check_request (struct shim *s, const struct ask *ask,
         return ERR_NOT_ALLOWED;
     if (!supervisor_of (ask).pid)
         return ERR_BAD_ARG;
-    if (in->count <= shim_room (s))
+    if (in->count <= MAX_HELD)
         return ERR_NONE;
     *ret_why = "one project holds at most 512 slots on one host";
     return ERR_EXCEEDS_MAX;

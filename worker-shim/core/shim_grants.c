@@ -20,14 +20,17 @@ static bool foreign (const struct slot *slot)
            slot->stranger;
 }
 
-/* What waits may be granted any moment, and must find room then. */
+/* What is still here may be more than the broker counts: trees of an earlier
+ * session, and slots whose RELEASED is on its way. */
 unsigned shim_room (struct shim *s)
 {
-    unsigned used = requests_slots (&s->requests);
+    unsigned entries = (unsigned) (MAX_ENTRIES - s->holdings.count), own = 0;
+    unsigned room;
 
     for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));)
-        used += !foreign (at);
-    return used < MAX_HELD ? MAX_HELD - used : 0;
+        own += !foreign (at);
+    room = own < MAX_HELD ? MAX_HELD - own : 0;
+    return room < entries ? room : entries;
 }
 
 /* ---- to the client ---- */
@@ -177,6 +180,13 @@ static void expire (const struct request *r, struct actions *out)
                             ERR_EXPIRED, "the slots were taken back");
 }
 
+/* It is not acknowledged, so it comes again, until there is room. */
+static bool comes_too_early (struct shim *s, const struct request *r,
+                             const struct row_granted *grant)
+{
+    return r && r->client && grant->count > shim_room (s);
+}
+
 static bool plausible (const struct request *r, const struct row_granted *grant)
 {
     return grant->count <= (r ? r->ask.count : MAX_HELD);
@@ -193,6 +203,8 @@ void shim_take_grant (struct shim *s, const struct row_granted *grant,
                      (unsigned long long) grant->count);
         return;
     }
+    if (!known (s, grant) && comes_too_early (s, r, grant))
+        return;
     acks_add (&s->acks, grant->seq);
     if (known (s, grant))
         expire (r, out);
@@ -261,7 +273,8 @@ void shim_serve (struct shim *s, int64_t now, struct actions *out)
 {
     uint64_t seq = 0;
 
-    if (!tenure_valid (&s->tenure, now))
+    if (!tenure_valid (&s->tenure, now) ||
+        !holdings_any (&s->holdings, SLOT_IDLE))
         return;
     for (struct request *r; (r = requests_after (&s->requests, seq));) {
         seq = r->seq;

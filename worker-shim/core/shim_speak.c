@@ -166,6 +166,8 @@ static void say_request (struct shim *s, struct request *r, struct actions *out)
 {
     struct msg_request ask = r->ask;
 
+    if (s->requests.asked_seq < r->seq)
+        s->requests.asked_seq = r->seq;
     ask.session = s->tenure.session;
     copy_text (ask.project, sizeof ask.project, s->settings.project);
     ask.seq = r->seq;
@@ -175,17 +177,36 @@ static void say_request (struct shim *s, struct request *r, struct actions *out)
     r->asked = r->sent = true;
 }
 
+/* One that was passed over while younger ones were asked has become too old
+ * to be asked: it has its turn at the end. */
+static void say_or_postpone (struct shim *s, struct request *r,
+                             struct actions *out)
+{
+    if (shim_served_soon (s, r))
+        return;
+    if (!r->asked && r->seq < s->requests.asked_seq)
+        requests_move_last (&s->requests, r);
+    else
+        say_request (s, r, out);
+}
+
+/* Of the seqs that it does not know the broker believes the newest 64: until
+ * the oldest is answered, none that would put it out of that window is said.
+ */
 static void say_requests (struct shim *s, struct actions *out)
 {
-    struct request *r = NULL;
+    uint64_t seq = 0, below = UINT64_MAX;
 
-    while ((r = requests_after (&s->requests, r ? r->seq : 0))) {
-        if (r->sent)
-            continue;
-        if (!r->client)
+    for (struct request *r; (r = requests_after (&s->requests, seq));) {
+        bool unanswered = r->client && !r->answered;
+
+        seq = r->seq;
+        if (!r->client && !r->sent)
             say_cancel (s, r, out);
-        else if (!r->answered && !shim_served_soon (s, r))
-            say_request (s, r, out);
+        if (unanswered && !r->sent && seq < below)
+            say_or_postpone (s, r, out);
+        if (unanswered && r->asked && below == UINT64_MAX)
+            below = seq + SEQ_WINDOW;
     }
 }
 

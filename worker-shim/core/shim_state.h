@@ -79,7 +79,7 @@ struct keeper_packet shim_packet (enum keeper_type type, const struct run *run);
 /* The mark of a tree: <broker id>:<first token>. */
 void shim_cookie (const struct shim *s, uint64_t token, char *ret_cookie,
                   size_t size);
-/* How many more slots may be asked for. */
+/* How many more slots there is room for. */
 unsigned shim_room (struct shim *s);
 void shim_take_grant (struct shim *s, const struct row_granted *grant,
                       uint64_t waited_ms, struct actions *out);

@@ -12,7 +12,8 @@
 
 #include "core/shim.h"
 
-enum { MAX_SUPERVISORS = 256 };
+/* As many as there can be requests and slots, each of another. */
+enum { MAX_SUPERVISORS = 2048 };
 
 struct supervisors {
     struct who at[MAX_SUPERVISORS];

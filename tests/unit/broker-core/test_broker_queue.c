@@ -290,18 +290,163 @@ static void queue_of_a_project_is_bounded (void **state)
     stage_destroy (st);
 }
 
-static void at_most_64_requests_of_a_session_are_open (void **state)
+static void one_session_may_have_all_that_a_project_may (void **state)
 {
     struct stage *st = stage_create (2);
-    struct actor *a = stage_shim (st, "a"), *b = stage_shim (st, "b");
+    struct actor *b = stage_shim (st, "b");
     (void) state;
 
-    act_request (st, a, 1);
     act_request (st, b, 1);
-    for (unsigned i = 0; i < 64; i++)
-        act_request (st, b, 1);
+    stage_begin (st);
+    for (unsigned i = 0; i < 1000; i++) {
+        make_request (st, b, 1);
+        stage_say (st, b);
+    }
+    stage_end (st);
+    assert_int_equal (queued (st, b)->position, 1000);
     act_request (st, b, 1);
     stage_assert_refused (st, b, ERR_QUEUE_FULL);
+    make_cancel (st, b, 500);
+    stage_tell (st, b);
+    act_request (st, b, 1);
+    queued (st, b);
+    stage_destroy (st);
+}
+
+/* ---- 300 that wait ---- */
+
+enum { MANY = 300 };
+
+/* The seqs of the first and the last that wait are b's 2 and MANY + 1. */
+static struct stage *stage_of_many (struct actor **ret_b)
+{
+    struct stage *st = stage_create (2);
+    struct actor *b = *ret_b = stage_shim (st, "b");
+
+    act_request (st, b, 1);
+    for (unsigned i = 0; i < MANY; i++)
+        act_request (st, b, 1);
+    act_beat (st, b);
+    return st;
+}
+
+static void resend (struct stage *st, struct actor *a, uint64_t seq)
+{
+    uint64_t newest = a->seq;
+
+    a->seq = seq - 1;
+    act_request (st, a, 1);
+    a->seq = newest;
+}
+
+static void all_of_many_requests_survive_a_restart (void **state)
+{
+    struct actor *b;
+    struct stage *st = stage_of_many (&b);
+    (void) state;
+
+    stage_restart (st);
+    act_beat (st, b);
+    for (uint64_t seq = 2; seq <= MANY + 1; seq++) {
+        resend (st, b, seq);
+        assert_int_equal (queued (st, b)->seq, seq);
+        assert_int_equal (queued (st, b)->position, seq - 1);
+    }
+    for (uint64_t seq = 2; seq <= MANY + 1; seq++) {
+        act_release_some (st, b, 1);
+        assert_int_equal (granted (st, b, 1)->seq, seq);
+    }
+    stage_destroy (st);
+}
+
+/* All are told of a kill, page by page, each until it is acknowledged. */
+static void many_killed_requests_are_told_by_beat_ok (void **state)
+{
+    struct actor *b;
+    struct stage *st = stage_of_many (&b);
+    struct actor *admin = stage_admin (st);
+    const struct msg_beat_ok *ok;
+    bool told[MANY + 2] = {false};
+    unsigned pages = 0, count = 0;
+    (void) state;
+
+    b->peer.path.req = true;
+    act_beat (st, b); // from now on nothing can be pushed to it
+    make_kill (st, 1, "b");
+    stage_tell (st, admin);
+    assert_int_equal (
+        ((const struct msg_kill_ok *) stage_got (st, admin, VERB_KILL_OK))
+            ->cancelled,
+        MANY);
+    assert_null (stage_got (st, b, VERB_ERROR));
+    for (;;) {
+        act_beat (st, b);
+        ok = stage_got (st, b, VERB_BEAT_OK);
+        if (ok->expired.count == 0 || pages > MANY)
+            break;
+        assert_in_range (ok->expired.count, 1, 64);
+        pages++;
+        b->acks = ok->expired;
+        for (uint32_t i = 0; i < ok->expired.count; i++) {
+            assert_in_range (ok->expired.at[i], 2, MANY + 1);
+            count += !told[ok->expired.at[i]];
+            told[ok->expired.at[i]] = true;
+        }
+    }
+    assert_int_equal (count, MANY);
+    assert_int_equal (pages, (MANY + 63) / 64);
+    stage_destroy (st);
+}
+
+static void each_of_many_killed_requests_is_told_by_push (void **state)
+{
+    struct actor *b;
+    struct stage *st = stage_of_many (&b);
+    struct actor *admin = stage_admin (st);
+    (void) state;
+
+    make_kill (st, 1, "b");
+    stage_tell (st, admin);
+    assert_int_equal (stage_got_count (st, b), MANY + 1); // and STOP
+    stage_destroy (st);
+}
+
+/* Grants that no push brought are listed 64 at a time. */
+static void many_grants_are_listed_page_by_page (void **state)
+{
+    struct stage *st = stage_create (2 * MANY);
+    struct actor *b = stage_shim (st, "b");
+    const struct msg_beat_ok *ok;
+    unsigned count = 0, pages = 0;
+    (void) state;
+
+    for (unsigned i = 0; i < MANY; i++)
+        act_request (st, b, 1);
+    b->acks.count = b->holds.count = 0; // none arrived
+    for (;;) {
+        act_beat (st, b);
+        ok = stage_got (st, b, VERB_BEAT_OK);
+        if (ok->grants_count == 0 || ++pages > MANY)
+            break;
+        for (uint32_t i = 0; i < ok->grants_count; i++)
+            count += u64s_has (&b->holds, ok->grants[i].first);
+    }
+    assert_int_equal (count, MANY);
+    assert_int_equal (pages, (MANY + 63) / 64);
+    assert_int_equal (b->holds.count, MANY);
+    stage_destroy (st);
+}
+
+/* The news of one that goes reach those near the head, and few of the rest. */
+static void small_steps_far_behind_are_not_told (void **state)
+{
+    struct actor *b;
+    struct stage *st = stage_of_many (&b);
+    (void) state;
+
+    act_release_some (st, b, 1);
+    granted (st, b, 1);
+    assert_in_range (stage_got_count (st, b), 64, 130);
     stage_destroy (st);
 }
 
@@ -848,7 +993,12 @@ int main (void)
         cmocka_unit_test (nowait_is_refused_with_the_reason_and_blocks_nobody),
         cmocka_unit_test (nowait_that_fits_is_granted),
         cmocka_unit_test (queue_of_a_project_is_bounded),
-        cmocka_unit_test (at_most_64_requests_of_a_session_are_open),
+        cmocka_unit_test (one_session_may_have_all_that_a_project_may),
+        cmocka_unit_test (all_of_many_requests_survive_a_restart),
+        cmocka_unit_test (many_killed_requests_are_told_by_beat_ok),
+        cmocka_unit_test (each_of_many_killed_requests_is_told_by_push),
+        cmocka_unit_test (many_grants_are_listed_page_by_page),
+        cmocka_unit_test (small_steps_far_behind_are_not_told),
         cmocka_unit_test (open_request_is_known_however_old_it_is),
         cmocka_unit_test (resend_gets_queued_then_the_same_grant),
         cmocka_unit_test (

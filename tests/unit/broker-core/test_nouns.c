@@ -17,6 +17,7 @@
 #include "core/pool.h"
 #include "core/projects.h"
 #include "core/sessions.h"
+#include "core/waitq.h"
 
 /* ---- leases ---- */
 
@@ -132,6 +133,50 @@ static void dropped_requests_are_told_until_acknowledged (void **state)
     seqs.count = 0;
     session_dropped (&s, &seqs);
     assert_int_equal (seqs.count, 1);
+    session_clear (&s);
+}
+
+static void
+dropped_requests_are_told_64_at_a_time_and_are_bounded (void **state)
+{
+    struct session s = {0};
+    struct u64s seqs = {0};
+    (void) state;
+
+    for (uint64_t seq = 1; seq <= MAX_QUEUED_PROJECT + 5; seq++)
+        session_drop (&s, seq);
+    for (uint64_t oldest = 6; oldest <= MAX_QUEUED_PROJECT + 5;
+         oldest += seqs.count) {
+        seqs.count = 0;
+        session_dropped (&s, &seqs);
+        assert_in_range (seqs.count, 1, TOLD_DROPPED);
+        for (uint32_t i = 0; i < seqs.count; i++) {
+            assert_int_equal (seqs.at[i], oldest + i);
+            session_drop_acked (&s, oldest + i);
+        }
+    }
+    assert_int_equal (s.dropped_count, 0);
+    session_clear (&s);
+}
+
+static void open_requests_are_as_many_as_may_wait (void **state)
+{
+    struct session s = {0};
+    (void) state;
+
+    for (uint64_t seq = 1; seq <= MAX_QUEUED_PROJECT; seq++) {
+        assert_true (session_fits (&s));
+        session_open (&s, seq, 7 * seq);
+    }
+    assert_false (session_fits (&s));
+    session_close (&s, 500);
+    assert_true (session_fits (&s));
+    assert_int_equal (session_number (&s, 500), 0);
+    assert_int_equal (session_number (&s, 499), 7 * 499);
+    assert_int_equal (session_number (&s, MAX_QUEUED_PROJECT),
+                      7 * MAX_QUEUED_PROJECT);
+    session_clear (&s);
+    assert_int_equal (session_number (&s, 1), 0);
 }
 
 /* ---- pools ---- */
@@ -249,6 +294,9 @@ int main (void)
         cmocka_unit_test (percent_is_that_of_the_phase_or_what_was_said),
         cmocka_unit_test (window_remembers_the_newest_64),
         cmocka_unit_test (dropped_requests_are_told_until_acknowledged),
+        cmocka_unit_test (
+            dropped_requests_are_told_64_at_a_time_and_are_bounded),
+        cmocka_unit_test (open_requests_are_as_many_as_may_wait),
         cmocka_unit_test (pace_fills_the_bucket_within_a_second),
         cmocka_unit_test (pools_are_bounded_and_the_own_host_stays),
         cmocka_unit_test (configured_projects_stay_and_others_go),

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "core/supervisors.h"
 #include "unit/shim-core/stage.h"
 
 static void request_waits_for_the_session (void **s)
@@ -307,35 +308,183 @@ static void request_that_was_never_asked_needs_no_cancel (void **s)
     assert_null (stage_sent (st, VERB_CANCEL));
 }
 
-static void request_number_65_finds_the_queue_full (void **s)
+/* ---- many at once ---- */
+
+enum { MANY = 300 };
+
+/* Each of another client and another supervisor. */
+static void request_many (struct stage *st, uint64_t count)
+{
+    for (uint64_t client = 1; client <= count; client++) {
+        stage_request (st, client, (int32_t) (10000 + client), 1);
+        assert_null (stage_told (st, client, VERB_ERROR));
+    }
+}
+
+/* The broker puts the requests that are seqs first..last in its queue. */
+static void queue_many (struct stage *st, uint64_t first, uint64_t last)
+{
+    for (uint64_t seq = first; seq <= last; seq++)
+        stage_queued (st, seq, seq);
+}
+
+static void request_number_1001_finds_the_queue_full (void **s)
 {
     struct stage *st = *s;
     const struct msg_error *error;
 
-    for (uint64_t client = 1; client <= 64; client++) {
-        stage_request (st, client, 50, 1);
-        assert_null (stage_told (st, client, VERB_ERROR));
-    }
-    stage_request (st, 65, 50, 1);
-    error = stage_told (st, 65, VERB_ERROR);
+    request_many (st, 1000);
+    stage_request (st, 1001, 50, 1);
+    error = stage_told (st, 1001, VERB_ERROR);
     assert_string_equal (error->error, "QUEUE_FULL");
 }
+
+static void
+no_seq_is_said_that_puts_an_unanswered_one_out_of_the_window (void **s)
+{
+    struct stage *st = *s;
+
+    request_many (st, MANY);
+    assert_int_equal (st->seq, 64);
+    queue_many (st, 2, 64); // 1 is lost, or its answer is
+    assert_int_equal (st->seq, 64);
+    stage_wait (st, H);
+    assert_int_equal (stage_sent_count (st, VERB_REQUEST), 1);
+    assert_int_equal (st->seq, 1);
+    stage_queued (st, 1, 1);
+    assert_int_equal (stage_sent_count (st, VERB_REQUEST), 64);
+    assert_int_equal (st->seq, 128);
+    queue_many (st, 65, MANY);
+    assert_int_equal (st->seq, MANY);
+    stage_wait (st, H);
+    assert_int_equal (stage_sent_count (st, VERB_REQUEST), 0);
+}
+
+static void request_that_was_passed_over_is_asked_as_the_newest (void **s)
+{
+    struct stage *st = *s;
+
+    stage_request (st, 1, 50, 1);
+    stage_grant (st, 1, 10, 1);
+    stage_run (st, 2, 50, 1); // for what its owner has yet to hear of
+    for (uint64_t client = 3; client <= 70; client++) {
+        stage_request (st, client, 51, 1);
+        stage_queued (st, st->seq, 1);
+    }
+    assert_int_equal (st->seq, 70);
+    stage_client_gone (st, 1); // it goes back
+    assert_int_equal (stage_sent_count (st, VERB_REQUEST), 1);
+    assert_int_equal (st->seq, 71);
+    stage_grant (st, 71, 11, 1);
+    assert_non_null (stage_told (st, 2, VERB_GRANT));
+}
+
+static void many_requests_are_asked_again_in_order_after_a_restart (void **s)
+{
+    struct stage *st = *s;
+
+    request_many (st, MANY);
+    queue_many (st, 1, MANY);
+    stage_client_gone (st, 100);
+    stage_again (st, 8001);
+    assert_int_equal (stage_sent_count (st, VERB_REQUEST), 64);
+    for (uint64_t i = 1; i < MANY; i++)
+        stage_grant (st, MANY + i, i, 1);
+    assert_int_equal (shim_holds (st->shim, NULL, 0), MANY - 1);
+    assert_non_null (stage_told (st, MANY, VERB_GRANT));
+    stage_wait (st, H);
+    assert_int_equal (stage_sent_count (st, VERB_REQUEST), 0);
+}
+
+/* A BEAT says what the BEAT_OK before it listed, so that the next lists more.
+ */
+static void many_killed_requests_are_acknowledged_as_they_are_listed (void **s)
+{
+    struct stage *st = *s;
+    uint64_t told = 0, beats = 0;
+
+    request_many (st, MANY);
+    queue_many (st, 1, MANY);
+    for (uint64_t next = 1; next <= MANY && beats < MANY; beats++) {
+        const struct msg_beat *beat;
+        struct msg_beat_ok *in;
+
+        stage_wait (st, H);
+        beat = stage_sent (st, VERB_BEAT);
+        for (uint32_t i = 0; i < beat->acks.count; i++)
+            next += beat->acks.at[i] == next;
+        in = &stage_message (st, VERB_BEAT_OK)->beat_ok;
+        in->session = SESSION;
+        in->epoch = EPOCH;
+        in->seq = beat->seq;
+        for (uint64_t seq = next; seq < next + 64 && seq <= MANY; seq++)
+            u64s_add (&in->expired, seq);
+        stage_hear (st);
+        told += stage_count (st, ACT_TELL);
+    }
+    assert_int_equal (told, MANY);
+    assert_int_equal (beats, (MANY + 63) / 64 + 1);
+}
+
+static void many_clients_that_go_withdraw_each (void **s)
+{
+    struct stage *st = *s;
+
+    request_many (st, MANY);
+    queue_many (st, 1, MANY);
+    for (uint64_t client = 1; client <= MANY; client++) {
+        stage_client_gone (st, client);
+        assert_int_equal (stage_sent_count (st, VERB_CANCEL), 1);
+    }
+    for (uint64_t seq = 1; seq <= MANY; seq++)
+        stage_ok (st, VERB_CANCEL, seq, 0);
+    stage_wait (st, H);
+    assert_int_equal (stage_sent_count (st, VERB_CANCEL), 0);
+}
+
+/* ---- room ---- */
 
 static void more_slots_than_a_session_can_hold_are_refused (void **s)
 {
     struct stage *st = *s;
     const struct msg_error *error;
 
-    stage_request (st, 1, 50, MAX_HELD);
-    assert_null (stage_told (st, 1, VERB_ERROR));
-    stage_request (st, 2, 50, 1);
-    error = stage_told (st, 2, VERB_ERROR);
+    stage_request (st, 1, 50, MAX_HELD + 1);
+    error = stage_told (st, 1, VERB_ERROR);
     assert_string_equal (error->error, "EXCEEDS_MAX");
+    stage_request (st, 2, 50, MAX_HELD);
     stage_grant (st, st->seq, 1, MAX_HELD);
-    assert_non_null (stage_told (st, 1, VERB_GRANT));
+    assert_non_null (stage_told (st, 2, VERB_GRANT));
     assert_int_equal (shim_holds (st->shim, NULL, 0), MAX_HELD);
-    stage_request (st, 3, 50, 1);
-    assert_non_null (stage_told (st, 3, VERB_ERROR));
+    stage_confirm (st, 2);
+    stage_request (st, 3, 50, 1); // waits until one is given back
+    assert_null (stage_told (st, 3, VERB_ERROR));
+    stage_run (st, 4, 50, 1); // takes one of them
+    assert_non_null (stage_told (st, 4, VERB_GRANT));
+}
+
+/* The broker has freed a slot whose RELEASED has not come yet. */
+static void grant_that_finds_no_room_is_taken_when_it_comes_again (void **s)
+{
+    struct stage *st = *s;
+    const struct msg_beat *beat;
+    uint64_t seq;
+
+    stage_reserve (st, 50, 1, MAX_HELD);
+    stage_wait (st, H);
+    stage_beat_ok (st, 2);
+    stage_request (st, 2, 51, 1);
+    seq = st->seq;
+    stage_release (st, 3, 50, 1, false);
+    stage_grant (st, seq, 1000, 1);
+    assert_null (stage_told (st, 2, VERB_GRANT));
+    stage_wait (st, H);
+    beat = stage_sent (st, VERB_BEAT);
+    assert_int_equal (beat->acks.count, 0);
+    stage_released (st, MAX_HELD, 1);
+    stage_grant (st, seq, 1000, 1);
+    assert_non_null (stage_told (st, 2, VERB_GRANT));
+    assert_true (stage_holds (st, 1000));
 }
 
 static void
@@ -343,14 +492,14 @@ supervisor_beyond_the_table_takes_the_place_of_an_unused_one (void **s)
 {
     struct stage *st = *s;
 
-    shim_watch (st->shim, man (1000), st->now, st->out);
-    for (int32_t pid = 1; pid <= 255; pid++)
+    shim_watch (st->shim, man (3000), st->now, st->out);
+    for (int32_t pid = 1; pid < MAX_SUPERVISORS; pid++)
         shim_watch (st->shim, man (pid), st->now, st->out);
     stage_request (st, 1, 1, 1); // uses one of them
-    stage_request (st, 2, 2000, 1);
+    stage_request (st, 2, 4000, 1);
     assert_null (stage_told (st, 2, VERB_ERROR));
-    assert_int_equal (stage_find (st, ACT_WATCH)->who.pid, 2000);
-    assert_int_equal (stage_find (st, ACT_UNWATCH)->who.pid, 1000);
+    assert_int_equal (stage_find (st, ACT_WATCH)->who.pid, 4000);
+    assert_int_equal (stage_find (st, ACT_UNWATCH)->who.pid, 3000);
     assert_int_equal (stage_count (st, ACT_UNWATCH), 1);
 }
 
@@ -704,8 +853,14 @@ int main (void)
         LIVE (client_that_took_its_grant_may_go),
         LIVE (client_that_goes_while_it_waits_withdraws),
         TEST (request_that_was_never_asked_needs_no_cancel),
-        LIVE (request_number_65_finds_the_queue_full),
+        LIVE (request_number_1001_finds_the_queue_full),
+        LIVE (no_seq_is_said_that_puts_an_unanswered_one_out_of_the_window),
+        LIVE (request_that_was_passed_over_is_asked_as_the_newest),
+        LIVE (many_requests_are_asked_again_in_order_after_a_restart),
+        LIVE (many_killed_requests_are_acknowledged_as_they_are_listed),
+        LIVE (many_clients_that_go_withdraw_each),
         LIVE (more_slots_than_a_session_can_hold_are_refused),
+        LIVE (grant_that_finds_no_room_is_taken_when_it_comes_again),
         LIVE (supervisor_beyond_the_table_takes_the_place_of_an_unused_one),
         LIVE (run_uses_idle_slots_of_its_supervisor_newest_first),
         LIVE (run_asks_the_broker_where_idle_slots_are_too_few),
