@@ -10,7 +10,7 @@ enum {
     OWN_SHIMS = 3,
     FAR_SHIMS = 2,
     SHIMS = OWN_SHIMS + FAR_SHIMS,
-    SETTLE_ROUNDS = 80
+    SETTLE_ROUNDS = 300
 };
 
 static const char *const names[SHIMS] = {"alpha", "beta", "gamma", "alpha",
