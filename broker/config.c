@@ -61,6 +61,7 @@ static const struct config_key root_keys[] = {
     SETTING ("floor", config_count, floor, 1, MAX_SLOTS, 0),
     SETTING ("auto_max", read_auto_max, auto_max, 1, MAX_SLOTS, MAY_AUTO),
     SETTING ("grant_burst", config_count, grant_burst, 1, MAX_SLOTS, 0),
+    SETTING ("message_rate", config_count, message_rate, 10, 1000000, 0),
     CHOICE ("durability", config_either, power, durabilities),
     SETTING ("vm_limits", config_limits, limits, 0, 0, 0),
     KEY ("disk_paths", config_paths, disk_paths, 0, MAX_DISK_PATHS, 0, NULL),

@@ -6,23 +6,34 @@
 
 #include "bus/endpoint.h"
 #include "core/settings.h"
-#include "nearest.h"
+#include "protocol/nearest.h"
 #include "options.h"
 
-#define LIMIT(name, field, least, most, extra)                                 \
+/* What is `auto` is another number on each host. */
+static int read_max_load (struct config_reading *r, const struct node *n,
+                          const struct config_key *k, void *into)
+{
+    struct limits *limits = into;
+
+    limits->load_auto = config_is_word (n, "auto");
+    return config_number (r, n, k, into);
+}
+
+#define LIMIT(name, field, least, most)                                        \
     {                                                                          \
         name, config_number, offsetof (struct limits, field), least, most,     \
-            MAY_NULL | extra, NULL                                             \
+            MAY_NULL, NULL                                                     \
     }
 
 static const struct config_key limit_keys[] = {
-    LIMIT ("max_cpu_percent", cpu_percent, 1, 100, 0),
-    LIMIT ("max_memory_percent", memory_percent, 1, 100, 0),
-    LIMIT ("critical_memory_percent", critical_memory_percent, 1, 100, 0),
-    LIMIT ("critical_memory_psi", critical_memory_psi, 1, 100, 0),
-    LIMIT ("max_load_average", load_average, 0.1, 10000, MAY_AUTO),
-    LIMIT ("max_disk_percent", disk_percent, 1, 100, 0),
-    LIMIT ("critical_disk_percent", critical_disk_percent, 1, 100, 0),
+    LIMIT ("max_cpu_percent", cpu_percent, 1, 100),
+    LIMIT ("max_memory_percent", memory_percent, 1, 100),
+    LIMIT ("critical_memory_percent", critical_memory_percent, 1, 100),
+    LIMIT ("critical_memory_psi", critical_memory_psi, 1, 100),
+    {"max_load_average", read_max_load, offsetof (struct limits, load_average),
+     0.1, 10000, MAY_NULL | MAY_AUTO, NULL},
+    LIMIT ("max_disk_percent", disk_percent, 1, 100),
+    LIMIT ("critical_disk_percent", critical_disk_percent, 1, 100),
     {0},
 };
 

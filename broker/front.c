@@ -9,6 +9,7 @@
 
 #include "access.h"
 #include "bus/base.h"
+#include "guests.h"
 
 enum {
     HIGH_WATER_IN = 100,  // of each peer: what it sent and we did not read
@@ -20,6 +21,7 @@ enum {
 struct front {
     zsock_t *router;
     void *raw;
+    struct guests *guests;
     struct front_counts counts;
     struct msg msg; // large, so only one
     uint8_t body[MAX_BODY_BYTES];
@@ -55,9 +57,10 @@ static void set_limits (zsock_t *router)
     zsock_set_tcp_keepalive_cnt (router, 3);
 }
 
-struct front *front_create (void)
+struct front *front_create (unsigned rate)
 {
     struct front *f = xcalloc (1, sizeof *f);
+    const uint64_t key[2] = {random_u64 (), random_u64 ()};
 
     seed_routing_ids ();
     f->router = zsock_new (ZMQ_ROUTER);
@@ -67,6 +70,7 @@ struct front *front_create (void)
     }
     set_limits (f->router);
     f->raw = zsock_resolve (f->router);
+    f->guests = guests_create (key, rate);
     return f;
 }
 
@@ -76,25 +80,34 @@ void front_destroy (struct front *f)
 
     if (f) {
         zsock_destroy (&f->router);
+        guests_destroy (f->guests);
         free (f);
     }
     errno = error;
 }
 
-/* ZMTP's own heartbeats only find dead hosts, and are answered by a thread
- * that says nothing about the program: of no use on ipc://, where they would
- * cut off a peer that is merely stopped. */
-static void watch_dead_hosts (zsock_t *router)
+void front_set_rate (struct front *f, unsigned rate)
 {
-    zsock_set_heartbeat_ivl (router, 5000);
-    zsock_set_heartbeat_timeout (router, 15000);
-    zsock_set_heartbeat_ttl (router, 60000);
+    guests_set_rate (f->guests, rate);
+}
+
+/* What a listener is to have is set before it is made. ZMTP's own heartbeats
+ * only find dead hosts, and are answered by a thread that says nothing about
+ * the program: of no use on ipc://, where they would cut off a peer that is
+ * merely stopped. */
+static void set_for (zsock_t *router, const char *endpoint)
+{
+    bool tcp = strncmp (endpoint, "tcp://", 6) == 0;
+
+    zsock_set_ipv6 (router, strncmp (endpoint, "tcp://[", 7) == 0);
+    zsock_set_heartbeat_ivl (router, tcp ? 5000 : 0);
+    zsock_set_heartbeat_timeout (router, tcp ? 15000 : 0);
+    zsock_set_heartbeat_ttl (router, tcp ? 60000 : 0);
 }
 
 int front_bind (struct front *f, const char *endpoint)
 {
-    if (strncmp (endpoint, "tcp://", 6) == 0)
-        watch_dead_hosts (f->router);
+    set_for (f->router, endpoint);
     return zmq_bind (f->raw, endpoint);
 }
 
@@ -218,8 +231,22 @@ static void refuse_version (struct front *f, const struct path *to)
     front_refuse (f, to, ERR_BAD_VERSION, &why);
 }
 
+/* Too much: it is decoded only to say what is refused. */
+static void refuse_rate (struct front *f, const struct path *to,
+                         zmq_msg_t *body)
+{
+    struct codec_error why;
+
+    codec_decode (zmq_msg_data (body), zmq_msg_size (body), &f->msg, &why);
+    why.key[0] = 0;
+    snprintf (why.detail, sizeof why.detail,
+              "more than %u messages a second of one connection",
+              guests_rate (f->guests));
+    front_refuse (f, to, ERR_RATE, &why);
+}
+
 static void open_body (struct front *f, const struct peer *peer,
-                       zmq_msg_t *body, front_fn *fn, void *arg)
+                       zmq_msg_t *body, const struct front_ear *ear)
 {
     struct codec_error why;
     enum err e =
@@ -230,35 +257,91 @@ static void open_body (struct front *f, const struct peer *peer,
         return;
     }
     f->counts.received++;
-    fn (arg, peer, &f->msg);
+    ear->message (ear->arg, peer, &f->msg);
 }
 
-static void open_parcel (struct front *f, struct parcel *p, front_fn *fn,
-                         void *arg)
+/* A map that begins with it, as a message must. In a flood there is no time
+ * for more; what is no BEAT in the end has gained the debt of a BEAT. */
+static bool looks_like_beat (zmq_msg_t *body)
+{
+    static const char pair[] = "\xa4verb\xa4"
+                               "BEAT";
+    const uint8_t *bytes = zmq_msg_data (body);
+    size_t head = bytes[0] == 0xde ? 3 : bytes[0] == 0xdf ? 5 : 1;
+
+    return zmq_msg_size (body) >= head + sizeof pair - 1 &&
+           memcmp (bytes + head, pair, sizeof pair - 1) == 0;
+}
+
+/* Whether its connection may say that now; if not, it is answered or counted
+ * here. */
+static bool admit (struct front *f, struct parcel *p, zmq_msg_t *body,
+                   int64_t now)
+{
+    struct peer peer;
+
+    switch (guests_admit (f->guests, zmq_msg_data (&p->frames[0]),
+                          frame_size (p, 0), looks_like_beat (body), now)) {
+    case ADMIT: return true;
+    case DROP: f->counts.flooded++; return false;
+    case REFUSE: break;
+    }
+    identify (p, &peer);
+    refuse_rate (f, &peer.path, body);
+    return false;
+}
+
+static void drop (struct front *f, struct parcel *p, int64_t now,
+                  const struct front_ear *ear)
+{
+    struct peer peer;
+
+    f->counts.dropped++;
+    if (!guests_malformed (f->guests, zmq_msg_data (&p->frames[0]),
+                           frame_size (p, 0), now))
+        return;
+    identify (p, &peer);
+    ear->malformed (ear->arg, &peer);
+}
+
+static void open_parcel (struct front *f, struct parcel *p, int64_t now,
+                         const struct front_ear *ear)
 {
     unsigned at = magic_at (p);
     enum magic magic = at ? judge_magic (p, at) : MAGIC_FOREIGN;
     struct peer peer;
 
     if (magic == MAGIC_FOREIGN || frame_size (p, at + 1) == 0) {
-        f->counts.dropped++;
+        drop (f, p, now, ear);
         return;
     }
+    if (!admit (f, p, &p->frames[at + 1], now))
+        return;
     identify (p, &peer);
     if (magic == MAGIC_OTHER_VERSION)
         refuse_version (f, &peer.path);
     else
-        open_body (f, &peer, &p->frames[at + 1], fn, arg);
+        open_body (f, &peer, &p->frames[at + 1], ear);
 }
 
-bool front_drain (struct front *f, unsigned most, front_fn *fn, void *arg)
+static bool muted (const struct front *f, struct parcel *p, int64_t now)
+{
+    return guests_muted (f->guests, zmq_msg_data (&p->frames[0]),
+                         frame_size (p, 0), now);
+}
+
+bool front_drain (struct front *f, unsigned most, int64_t now,
+                  const struct front_ear *ear)
 {
     struct parcel p;
 
     for (unsigned i = 0; i < most; i++) {
         if (!parcel_read (f->raw, &p))
             return errno == EAGAIN;
-        open_parcel (f, &p, fn, arg);
+        if (muted (f, &p, now))
+            f->counts.muted++;
+        else
+            open_parcel (f, &p, now, ear);
         parcel_close (&p);
     }
     return false;
@@ -313,8 +396,8 @@ void front_refuse (struct front *f, const struct path *to, enum err error,
     struct msg_error answer;
 
     message_init_fields (&answer, VERB_ERROR);
-    if (why->re != VERB_NONE)
-        copy_text (answer.re, sizeof answer.re, verb_name (why->re));
+    copy_text (answer.re, sizeof answer.re,
+               why->re != VERB_NONE ? verb_name (why->re) : why->said);
     copy_text (answer.error, sizeof answer.error, err_name (error));
     answer.seq = why->seq > INT64_MAX ? 0 : why->seq;
     copy_text (answer.key, sizeof answer.key, why->key);

@@ -14,13 +14,16 @@ enum {
     MAX_TOPICS = 1024,
     MAX_TOPIC_BYTES = 200,    // longer ones hit a defect of libzmq 4.3.4
     MAX_SUBSCRIPTIONS = 1024, // read in one turn
+    MAX_REPEATED = 64,        // likewise
     HIGH_WATER = 1000
 };
 
 struct topic {
     char name[MAX_TOPIC_BYTES];
     uint64_t published; // rises with every publication
+    int64_t sent;       // monotonic ms, newest
     bool wanted;        // by a new subscriber
+    bool last;          // it is gone: nothing will follow
     size_t size;
     uint8_t *body; // owned
 };
@@ -70,6 +73,7 @@ void herald_destroy (struct herald *h)
 
 int herald_bind (struct herald *h, const char *endpoint)
 {
+    zsock_set_ipv6 (h->xpub, strncmp (endpoint, "tcp://[", 7) == 0);
     return zmq_bind (h->raw, endpoint);
 }
 
@@ -120,18 +124,19 @@ static struct topic *place (struct herald *h, const char *name)
     return t;
 }
 
-void herald_publish (struct herald *h, const char *topic, enum verb verb,
-                     const void *fields)
+void herald_publish (struct herald *h, const struct publication *p, int64_t now)
 {
-    size_t size = codec_encode (verb, fields, h->body, sizeof h->body);
+    size_t size = codec_encode (p->verb, p->fields, h->body, sizeof h->body);
     struct topic *t;
 
-    if (size == 0 || strlen (topic) >= MAX_TOPIC_BYTES)
+    if (size == 0 || strlen (p->topic) >= MAX_TOPIC_BYTES)
         return;
-    t = place (h, topic);
+    t = place (h, p->topic);
     t->body = xrealloc (t->body, size);
     memcpy (t->body, h->body, size);
     t->size = size;
+    t->last = p->last;
+    t->sent = now;
     t->published = ++h->published;
     send_topic (h, t);
 }
@@ -178,4 +183,31 @@ size_t herald_catch_up (struct herald *h)
         sent++;
     }
     return sent;
+}
+
+/* The place is filled by the one that came in last. */
+static void forget (struct herald *h, struct topic *t)
+{
+    struct topic *end = &h->topics[--h->count];
+
+    free (t->body);
+    *t = *end;
+    memset (end, 0, sizeof *end);
+}
+
+void herald_repeat (struct herald *h, int64_t every, int64_t now)
+{
+    unsigned sent = 0;
+
+    for (size_t i = h->count; i-- > 0 && sent < MAX_REPEATED;) {
+        struct topic *t = &h->topics[i];
+
+        if (now - t->sent < every)
+            continue;
+        send_topic (h, t);
+        t->sent = now;
+        sent++;
+        if (t->last)
+            forget (h, t);
+    }
 }

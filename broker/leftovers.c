@@ -76,6 +76,21 @@ static enum left ask_witness (const struct leftovers *l, uint64_t first)
     return LEFT_UNKNOWN;
 }
 
+/* ---- command ---- */
+
+/* A client that gives its trees neither cookie nor cgroup. It is not ended by
+ * us: whose it is stands in a message only. */
+static enum left ask_command (const struct watch_lease *lease)
+{
+    const struct process *agent = &lease->agent;
+
+    return lease->tree && agent->pid > 0 && agent->start > 0 &&
+                   proc_alive (agent->pid, agent->start) &&
+                   proc_runs_as (agent->pid, lease->uid)
+               ? LEFT_SOMETHING
+               : LEFT_NOTHING;
+}
+
 /* ---- cookie ---- */
 
 /* In clock ticks since boot. Monotonic time leaves out what the machine slept,
@@ -127,6 +142,7 @@ void leftovers_look (struct leftovers *l, struct leftover *list, size_t count)
     for (size_t i = 0; i < count; i++) {
         list[i].left = ask_cgroup (&list[i].lease);
         raise_left (&list[i], ask_witness (l, list[i].lease.first));
+        raise_left (&list[i], ask_command (&list[i].lease));
     }
     seen = pids_add_all (&all);
     for (size_t i = 0; i < all.count; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* leftovers.h - is anything left of a tree whose holder is gone?
  *
- * Three witnesses, and all have to agree before a tree is gone:
+ * Four witnesses, and all have to agree before a tree is gone:
  *
  * - its cgroup, where one was recorded: `populated 0`, or no longer there (a
  *   populated one cannot be removed). A path that a peer named is opened only
@@ -11,7 +11,8 @@
  *   cannot be read is no proof, if it could be the tree's: of its user, and
  *   not older than it;
  * - the witness lock RUNTIME/witness/FIRST in the broker's own folder, asked
- *   about and never taken. Held proves life; free proves nothing.
+ *   about and never taken. Held proves life; free proves nothing;
+ * - the process that STARTED named, if it is one of the lease's user.
  *
  * A process that is just being started has no environment for a moment, and a
  * fork may slip past the walk: callers believe only what they were told twice

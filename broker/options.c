@@ -11,7 +11,7 @@
 #include "bus/base.h"
 #include "bus/machine.h"
 #include "config.h"
-#include "nearest.h"
+#include "protocol/nearest.h"
 
 enum { EXIT_USAGE = 64 };
 

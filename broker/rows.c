@@ -23,6 +23,8 @@ static const struct column session_columns[] = {
     FIELD (I32, session_record, "shim_pid", shim.pid),
     FIELD (I64, session_record, "shim_start", shim.start),
     S (BOOL, own),
+    S (U32, cores),
+    S (U64, memory_bytes),
     S (U64, seq_high),
     S (U64, seq_mask),
 };
@@ -50,6 +52,7 @@ static const struct column lease_columns[] = {
     L (BOOL, bound),
     L (BOOL, preemptible),
     L (BOOL, tree),
+    L (U64, told),
     L (U64, cookie),
     FIELD (I32, lease_record, "supervisor_pid", supervisor.pid),
     FIELD (I64, lease_record, "supervisor_start", supervisor.start),

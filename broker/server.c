@@ -231,7 +231,7 @@ static void open_loop (struct server *s)
 
 static int open_sockets (struct server *s, char *ret_error, size_t size)
 {
-    s->front = front_create ();
+    s->front = front_create (s->options->settings.message_rate);
     s->herald = herald_create ();
     if (!s->front || !s->herald)
         return say (ret_error, size, "no socket: %s", zmq_strerror (errno));

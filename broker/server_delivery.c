@@ -32,7 +32,7 @@ static enum store_error publish_all (struct server *s)
     for (size_t i = 0; i < outbox_published (s->out); i++) {
         struct publication p = outbox_publication (s->out, i);
 
-        herald_publish (s->herald, p.topic, p.verb, p.fields);
+        herald_publish (s->herald, &p, s->now);
         if (store_learning (s->store) && says_learned (&p))
             e = store_learned (s->store);
     }
@@ -95,6 +95,8 @@ enum exit_code server_carry_out (struct server *s)
     s->stale |= outbox_changed (s->out) > 0;
     outbox_clear (s->out);
     herald_catch_up (s->herald);
+    herald_repeat (s->herald, s->options->settings.timing.health_interval,
+                   s->now);
     if (s->stale)
         write_snapshot (s);
     return EXIT_DONE;

@@ -13,11 +13,12 @@
 
 #include "core/broker.h"
 #include "core/outbox.h"
+#include "descriptors.h"
 #include "front.h"
 #include "herald.h"
 #include "options.h"
 #include "premises.h"
-#include "sampler.h"
+#include "bus/sampler.h"
 #include "server.h"
 #include "store.h"
 #include "watcher.h"
@@ -35,6 +36,7 @@ struct server {
     struct watcher *watcher;
     struct sampler *sampler;
     struct outbox *out;
+    struct descriptors descriptors;
     struct sample sample; // the newest
     struct texts binds;   // what is served, whatever a reload says
     bool drained, stop, reload;
@@ -42,7 +44,7 @@ struct server {
     bool stale, snapshot_failed;       // the snapshot file
     struct snapshot_project *projects; // for it; kept for its memory
     int64_t now, sample_due, tend_due;
-    int64_t denied_at; // when the refusals below began
+    int64_t denied_at; // when the warnings below began
     unsigned denied;
 };
 

@@ -78,6 +78,19 @@ static void on_message (void *arg, const struct peer *from,
         broker_step (s->broker, &peer, msg, random_u64 (), s->now, s->out);
 }
 
+/* Where it is a session's, the core says so. */
+static void on_malformed (void *arg, const struct peer *from)
+{
+    struct server *s = arg;
+
+    if (!broker_observe_malformed (s->broker, from, s->now, s->out) &&
+        may_log_denial (s))
+        log_line (LOG_WARNING,
+                  "muted    uid=%" PRId32 " pid=%" PRId32
+                  " why=\"ten messages within a minute were none\"",
+                  (int32_t) from->uid, from->pid);
+}
+
 static int64_t patience (const struct timing *t)
 {
     return t->notice + t->grace + t->kill_confirm + t->beat;
@@ -112,7 +125,7 @@ static void observe_host (struct server *s)
     if (s->now < s->sample_due)
         return;
     sampler_sample (s->sampler, s->now, &s->sample);
-    broker_observe_sample (s->broker, "", &s->sample, clock_wall_ms (), s->now,
+    broker_observe_sample (s->broker, &s->sample, clock_wall_ms (), s->now,
                            s->out);
     s->sample_due = s->now + s->options->settings.timing.sample;
     s->stale = true;
@@ -143,6 +156,7 @@ static void reload (struct server *s)
         log_line (LOG_WARNING,
                   "reload   notice=\"bind takes effect at the next start\"");
     broker_reload (s->broker, &s->options->settings, s->now, s->out);
+    front_set_rate (s->front, s->options->settings.message_rate);
     server_set_senses (s);
     s->sample_due = s->now;
     s->stale = true;
@@ -155,6 +169,7 @@ static void observe (struct server *s)
     observe_disk (s);
     watcher_report (s->watcher, s->broker, s->now, s->out);
     observe_host (s);
+    descriptors_look (&s->descriptors, s->now);
 }
 
 static int64_t sooner (int64_t a, int64_t b)
@@ -177,10 +192,13 @@ static int64_t wait_ms (const struct server *s)
 
 static enum exit_code turn (struct server *s)
 {
+    const struct front_ear ear = {on_message, on_malformed, s};
+
     s->now = clock_monotonic_ms ();
     broker_turn (s->broker, s->drained, s->now, s->out);
-    s->drained = front_drain (s->front, BATCH, on_message, s);
+    s->drained = front_drain (s->front, BATCH, s->now, &ear);
     observe (s);
+    broker_observe_refused (s->broker, front_counts (s->front)->refused);
     broker_round (s->broker, s->now, s->out);
     return server_carry_out (s);
 }
@@ -216,9 +234,10 @@ static void say_stopped (const struct server *s)
 
     log_line (LOG_INFO,
               "stop     leases=\"kept for the next start\" received=%" PRIu64
-              " dropped=%" PRIu64 " refused=%" PRIu64 " unroutable=%" PRIu64
-              " congested=%" PRIu64,
-              c->received, c->dropped, c->refused, c->unroutable, c->congested);
+              " dropped=%" PRIu64 " refused=%" PRIu64 " flooded=%" PRIu64
+              " muted=%" PRIu64 " unroutable=%" PRIu64 " congested=%" PRIu64,
+              c->received, c->dropped, c->refused, c->flooded, c->muted,
+              c->unroutable, c->congested);
 }
 
 enum exit_code server_run (struct server *s)

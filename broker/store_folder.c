@@ -14,7 +14,7 @@
 
 enum {
     APPLICATION_ID = 0x534c5431, // "SLT1"
-    USER_VERSION = 1
+    USER_VERSION = 2
 };
 
 static const struct rows *const TABLES[STORE_TABLES] = {
@@ -100,6 +100,8 @@ static const char *inspect (struct store *s)
         return "is no state of slotbus";
     if (version > USER_VERSION)
         return "was written by a newer slotbus";
+    if (version > 0 && version < USER_VERSION)
+        return "was written by an older slotbus, from before its first release";
     if (version != USER_VERSION || !sqlite_file_sound (&s->file))
         return "is damaged";
     if (read_meta (s))

@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#include "core/sample.h"
+#include "protocol/sample.h"
 #include "core/settings.h"
 
 /* `project` is a valid key (project_key_valid). */

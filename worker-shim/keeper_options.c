@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/log.h"
 #include "keeper_wire.h"
 
 static const char usage[] =
@@ -34,8 +35,22 @@ static const struct option known[] = {
 
 static int bad_usage (const char *what)
 {
-    fprintf (stderr, "slotbus-keeper: %s\n%s", what, usage);
+    char clean[256];
+
+    fprintf (stderr, "slotbus-keeper: %s\n%s",
+             log_escape (what, clean, sizeof clean), usage);
     return -1;
+}
+
+/* What getopt () did not take: the word before the next one. */
+static int bad_option (char **argv, int which)
+{
+    char what[256];
+
+    snprintf (what, sizeof what, "%s%s",
+              which == ':' ? "a value is missing: " : "no flag ",
+              argv[optind - 1]);
+    return bad_usage (what);
 }
 
 static bool number (const char *text, uint64_t most, uint64_t *ret_value)
@@ -83,7 +98,7 @@ static int set_option (struct keeper_options *o, int which, const char *value)
         o->run = (int) n;
         return 0;
     }
-    return bad_usage ("unknown option");
+    return -1;
 }
 
 int keeper_options_read (struct keeper_options *ret_options, int argc,
@@ -93,9 +108,12 @@ int keeper_options_read (struct keeper_options *ret_options, int argc,
     int which;
 
     *o = (struct keeper_options){.label = "", .project = "", .run = -1};
-    while ((which = getopt_long (argc, argv, "+", known, NULL)) != -1)
+    while ((which = getopt_long (argc, argv, "+:", known, NULL)) != -1) {
+        if (which == '?' || which == ':')
+            return bad_option (argv, which);
         if (set_option (o, which, optarg))
             return -1;
+    }
     o->command = argv + optind;
     if (!o->shim || !o->cookie || !o->token || !o->count || o->run < 0 ||
         !*o->command)

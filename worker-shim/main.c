@@ -9,11 +9,13 @@
 #include "commands/command.h"
 #include "commands/flags.h"
 #include "commands/say.h"
+#include "protocol/nearest.h"
 
 static const struct command *const commands[] = {
-    &command_request, &command_release, &command_run,  &command_progress,
-    &command_cancel,  &command_status,  &command_kill, &command_set_max,
-    &command_health,  &command_advise,  &command_shim};
+    &command_request, &command_release, &command_run,    &command_progress,
+    &command_cancel,  &command_status,  &command_kill,   &command_set_max,
+    &command_health,  &command_events,  &command_advise, &command_doctor,
+    &command_shim};
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -54,11 +56,13 @@ static void help (FILE *out)
 
 static int unknown (const char *name)
 {
-    const char *names[COMMANDS + 1] = {NULL}, *near;
+    const char *names[COMMANDS + 3] = {NULL}, *near;
     char clean[256];
 
     for (int i = 0; i < COMMANDS; i++)
         names[i] = commands[i]->name;
+    names[COMMANDS] = "--help";
+    names[COMMANDS + 1] = "--version";
     near = nearest_word (name, names);
     fprintf (stderr, "slotbus: no command %s",
              say_clean (name, clean, sizeof clean));

@@ -13,6 +13,7 @@
 #include "bus/base.h"
 #include "bus/lock.h"
 #include "bus/log.h"
+#include "bus/sampler.h"
 #include "local.h"
 #include "tree.h"
 #include "uplink.h"
@@ -45,6 +46,7 @@ struct service {
     // events add to one list while the other is carried out
     struct actions *lists[2], *actions;
     struct leftover *leftovers;
+    struct sampler *sampler; // NULL until the broker wants to know
     int64_t clean_at, lock_at, lock_every;
     int64_t now; // 0: not read since the last wait
     int signal_fd;
@@ -184,7 +186,7 @@ static void look_at_lock (struct service *s)
 
 static bool is_clean (const struct service *s, const struct leftover *l)
 {
-    const char *runtime = s->options->broker.runtime;
+    const char *runtime = s->options->broker.at[0].runtime;
 
     return tree_end_leftovers (l->cgroup, l->cookie, l->start) == TREE_GONE &&
            witness_end (runtime, l->cookie);
@@ -265,7 +267,7 @@ static void say_ready (const struct service *s)
     if (s->options->ready_fd >= 0)
         close (s->options->ready_fd);
     log_line (LOG_INFO, "ready project=%s broker=%s pid=%ld",
-              s->options->settings.project, s->options->broker.bus,
+              s->options->settings.project, uplink_to (s->uplink)->bus,
               (long) getpid ());
 }
 
@@ -310,6 +312,43 @@ static void tell_broker (struct service *s, const struct action *a)
     shim_end (s->shim, now_of (s), s->actions);
 }
 
+/* The fullest file system that counts is that of the whole host: which others
+ * matter here nobody has told us. */
+static void tell_sample (struct service *s, uint64_t session)
+{
+    static const char *const paths[] = {"/"};
+    struct msg_sample m;
+    struct sample sample;
+
+    if (!s->sampler)
+        s->sampler = sampler_create ("/proc", paths, 1);
+    sampler_sample (s->sampler, clock_monotonic_ms (), &sample);
+    m = (struct msg_sample){
+        .session = session,
+        .at_ms = (uint64_t) clock_wall_ms (),
+        .cpu_percent = sample.cpu_percent,
+        .memory_percent = sample.memory_percent,
+        .load1 = sample.load1,
+        .running = sample.running,
+        .disk_percent = sample.disk_percent,
+        .inodes_percent = sample.inodes_percent,
+        .swap_percent = sample.swap_percent,
+        .cpu_some = sample.cpu_some,
+        .memory_some = sample.memory_some,
+        .memory_full = sample.memory_full,
+        .io_some = sample.io_some,
+        .io_full = sample.io_full,
+    };
+    uplink_send (s->uplink, VERB_SAMPLE, &m);
+}
+
+static void renew (struct service *s)
+{
+    uplink_renew (s->uplink);
+    if (s->options->broker.count > 1)
+        log_line (LOG_INFO, "trying broker=%s", uplink_to (s->uplink)->bus);
+}
+
 static void carry_out (struct service *s, const struct action *a)
 {
     switch (a->kind) {
@@ -323,7 +362,8 @@ static void carry_out (struct service *s, const struct action *a)
     case ACT_CLEAN: add_leftover (s, a); break;
     case ACT_END_SUPERVISOR: watches_signal (a->who, SIGTERM); break;
     case ACT_SPAWN: spawn (s, a); break;
-    case ACT_RECONNECT: uplink_renew (s->uplink); break;
+    case ACT_SAMPLE: tell_sample (s, a->session); break;
+    case ACT_RECONNECT: renew (s); break;
     case ACT_READY: say_ready (s); break;
     case ACT_LOG: log_action (a); break;
     case ACT_END:
@@ -418,6 +458,7 @@ static void close_all (struct service *s)
     local_destroy (s->commands);
     local_destroy (s->keepers);
     watches_destroy (s->watches);
+    sampler_destroy (s->sampler);
     reactor_destroy (s->reactor);
     if (s->signal_fd >= 0)
         close (s->signal_fd);
@@ -452,7 +493,7 @@ int serve (const struct serve_options *options)
     s->signal_fd = -1;
     s->lock_every = LOCK_MS;
     snprintf (s->lock_path, sizeof s->lock_path, "%s/broker.lock",
-              options->broker.runtime);
+              options->broker.at[0].runtime);
     if (open_all (s) == 0) {
         start_core (s);
         while (!s->ended)

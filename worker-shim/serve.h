@@ -14,7 +14,7 @@
 
 struct serve_options {
     struct shim_settings settings;
-    struct endpoints broker;
+    struct endpoint_list broker;
     const char *folder; // RUNTIME/projects/P
     int lock;           // its lock, held by the caller
     struct who watch;   // supervisor; pid 0 = none

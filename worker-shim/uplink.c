@@ -8,7 +8,7 @@
 #include <zmq.h>
 
 #include "bus/base.h"
-#include "protocol/codec.h"
+#include "link.h"
 
 enum {
     HWM = 100,             // messages; a shim has few in flight
@@ -21,13 +21,13 @@ enum {
 
 struct uplink {
     struct reactor *reactor;
-    struct endpoints to;
+    struct endpoint_list to;
+    unsigned at; // of them, now
     uplink_fn *fn;
     void *arg;
     void *context;
     void *dealer, *sub;
-    struct msg msg; // the one that is being handled
-    uint8_t body[MAX_BODY_BYTES];
+    struct link_message message; // the one that is being handled
 };
 
 static void *or_abort (void *ptr)
@@ -43,71 +43,36 @@ static void set (void *socket, int option, int value)
     zmq_setsockopt (socket, option, &value, sizeof value);
 }
 
-static void bound (const struct uplink *u, void *socket)
+const struct endpoints *uplink_to (const struct uplink *u)
 {
-    bool own = u->to.runtime[0] != 0;
-    int64_t most = MAX_BODY_BYTES;
+    return &u->to.at[u->at];
+}
 
-    zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
+static void *open_socket (const struct uplink *u, int type)
+{
+    bool own = uplink_to (u)->runtime[0] != 0;
+    void *socket = or_abort (link_socket (u->context, type, uplink_to (u)));
+
     set (socket, ZMQ_SNDHWM, HWM);
     set (socket, ZMQ_RCVHWM, HWM);
-    set (socket, ZMQ_LINGER, 0);
     set (socket, ZMQ_IMMEDIATE, 1);
     set (socket, ZMQ_RECONNECT_IVL, own ? RECONNECT_OWN_MS : RECONNECT_MS);
     set (socket, ZMQ_RECONNECT_IVL_MAX,
          own ? RECONNECT_OWN_MOST_MS : RECONNECT_MOST_MS);
-    set (socket, ZMQ_TCP_KEEPALIVE, 1);
-    set (socket, ZMQ_TCP_KEEPALIVE_IDLE, 30);
-    set (socket, ZMQ_TCP_KEEPALIVE_INTVL, 10);
-    set (socket, ZMQ_TCP_KEEPALIVE_CNT, 3);
-}
-
-/* One frame into the buffer: its size, -1 if it is too large or there is
- * none. */
-static int receive (void *socket, void *buffer, size_t size)
-{
-    int n = zmq_recv (socket, buffer, size, ZMQ_DONTWAIT);
-
-    return n > (int) size ? -1 : n;
-}
-
-static bool more (void *socket)
-{
-    int flag = 0;
-    size_t size = sizeof flag;
-
-    return zmq_getsockopt (socket, ZMQ_RCVMORE, &flag, &size) == 0 && flag;
-}
-
-/* A message whose last frame is the body behind the magic; topics are not
- * looked at. False when there is none waiting. */
-static bool read_message (struct uplink *u, void *socket, int *ret_size)
-{
-    int size = receive (socket, u->body, sizeof u->body);
-    bool magic = false;
-
-    if (size < 0 && zmq_errno () == EAGAIN)
-        return false;
-    while (more (socket)) {
-        magic = size == 4 && memcmp (u->body, PROTOCOL_MAGIC, 4) == 0;
-        size = receive (socket, u->body, sizeof u->body);
-    }
-    *ret_size = magic ? size : -1;
-    return true;
+    return socket;
 }
 
 static void drain (struct uplink *u, void *socket, bool published)
 {
-    struct codec_error error;
-    int size;
+    const struct msg *msg = &u->message.msg;
 
-    for (int i = 0; i < MESSAGES_A_TURN && read_message (u, socket, &size);
-         i++) {
-        if (size < 0 ||
-            codec_decode (u->body, (size_t) size, &u->msg, &error) != ERR_NONE)
-            continue;
-        if (published == (u->msg.verb == VERB_HEALTH))
-            u->fn (u->arg, &u->msg);
+    for (int i = 0; i < MESSAGES_A_TURN; i++) {
+        int rc = link_receive (socket, &u->message);
+
+        if (rc == 0)
+            return;
+        if (rc > 0 && published == (msg->verb == VERB_HEALTH))
+            u->fn (u->arg, msg);
     }
 }
 
@@ -129,14 +94,12 @@ static void on_sub (void *arg, short events)
 
 static void open_sockets (struct uplink *u)
 {
-    u->dealer = or_abort (zmq_socket (u->context, ZMQ_DEALER));
-    u->sub = or_abort (zmq_socket (u->context, ZMQ_SUB));
-    bound (u, u->dealer);
-    bound (u, u->sub);
+    u->dealer = open_socket (u, ZMQ_DEALER);
+    u->sub = open_socket (u, ZMQ_SUB);
     zmq_setsockopt (u->sub, ZMQ_SUBSCRIBE, "health.", 7);
     // the endpoints were checked: a broker that is away is not an error here
-    zmq_connect (u->dealer, u->to.bus);
-    zmq_connect (u->sub, u->to.events);
+    zmq_connect (u->dealer, uplink_to (u)->bus);
+    zmq_connect (u->sub, uplink_to (u)->events);
     reactor_add_socket (u->reactor, u->dealer, on_dealer, u);
     reactor_add_socket (u->reactor, u->sub, on_sub, u);
 }
@@ -150,7 +113,7 @@ static void close_sockets (struct uplink *u, int linger_ms)
     zmq_close (u->sub);
 }
 
-struct uplink *uplink_create (struct reactor *r, const struct endpoints *to,
+struct uplink *uplink_create (struct reactor *r, const struct endpoint_list *to,
                               uplink_fn *fn, void *arg)
 {
     struct uplink *u = xcalloc (1, sizeof *u);
@@ -177,26 +140,26 @@ void uplink_destroy (struct uplink *u, int linger_ms)
     errno = error;
 }
 
-bool uplink_wait (struct uplink *u, int timeout_ms)
+void uplink_wait (struct uplink *u, int timeout_ms)
 {
-    zmq_pollitem_t item = {u->dealer, -1, ZMQ_POLLOUT, 0};
+    for (unsigned tries = 0; tries < u->to.count; tries++) {
+        zmq_pollitem_t item = {u->dealer, -1, ZMQ_POLLOUT, 0};
 
-    return zmq_poll (&item, 1, timeout_ms) > 0;
+        if (zmq_poll (&item, 1, timeout_ms) > 0)
+            return;
+        if (u->to.count > 1)
+            uplink_renew (u);
+    }
 }
 
 int uplink_send (struct uplink *u, enum verb verb, const void *fields)
 {
-    size_t size = codec_encode (verb, fields, u->body, sizeof u->body);
-
-    if (size == 0)
-        return -1;
-    if (zmq_send (u->dealer, PROTOCOL_MAGIC, 4, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0)
-        return -1;
-    return zmq_send (u->dealer, u->body, size, ZMQ_DONTWAIT) < 0 ? -1 : 0;
+    return link_send (u->dealer, &u->message, verb, fields);
 }
 
 void uplink_renew (struct uplink *u)
 {
     close_sockets (u, 0);
+    u->at = (u->at + 1) % u->to.count;
     open_sockets (u);
 }

@@ -23,16 +23,19 @@ struct uplink;
 typedef void uplink_fn (void *arg, const struct msg *msg);
 
 /* Never NULL; ZeroMQ out of descriptors is out of memory: aborts. */
-struct uplink *uplink_create (struct reactor *r, const struct endpoints *to,
+struct uplink *uplink_create (struct reactor *r, const struct endpoint_list *to,
                               uplink_fn *fn, void *arg);
 /* What was sent may leave within linger_ms. */
 void uplink_destroy (struct uplink *u, int linger_ms);
 
-/* Wait until something can be sent, so that the first HELLO is not dropped. */
-bool uplink_wait (struct uplink *u, int timeout_ms);
+/* Wait until something can be sent, so that the first HELLO is not dropped:
+ * so long for each of the list in turn. */
+void uplink_wait (struct uplink *u, int timeout_ms);
+/* The one of the list that it is connected to, or tries to be. */
+const struct endpoints *uplink_to (const struct uplink *u);
 /* 0, or -1: not connected now, or not a message that can be encoded. */
 int uplink_send (struct uplink *u, enum verb verb, const void *fields);
-/* Sockets anew. Not within its handler. */
+/* Sockets anew, to the next one of the list. Not within its handler. */
 void uplink_renew (struct uplink *u);
 
 #endif

@@ -155,7 +155,7 @@ static enum err check_kill (const struct broker *b, struct call *c)
         is_anothers (b, in->project, c->peer->uid))
         return ERR_NOT_ALLOWED;
     if (c->peer->role == ROLE_OPERATOR && !in->reason[0])
-        return bad_arg (c, "reason");
+        return bad_value (c, "reason", "an operator says why");
     return check_target (b, c);
 }
 
@@ -245,6 +245,7 @@ static void carry_out (struct broker *b, struct call *c, struct kill *kill)
 {
     const struct msg_kill *in = &c->in->kill;
     const struct timing *t = &b->settings.timing;
+    char reason[sizeof in->reason];
 
     kill->uid = c->peer->uid;
     kill->digest = digest_of (in);
@@ -260,7 +261,8 @@ static void carry_out (struct broker *b, struct call *c, struct kill *kill)
                     "kill     id=%" PRIu64 " uid=%" PRIu32
                     " project=%s slots=%zu cancelled=%u reason=\"%s\"",
                     in->id, c->peer->uid, in->project, kill->count,
-                    kill->cancelled, in->reason);
+                    kill->cancelled,
+                    outbox_quoted (in->reason, reason, sizeof reason));
 }
 
 static enum err report (const struct broker *b, const struct call *c,

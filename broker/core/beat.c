@@ -140,6 +140,8 @@ enum err on_beat (struct broker *b, struct call *c)
 
     if (in->seq <= s->beat_seq) // old news: only answered, as the newest was
         return beat_ok (b, c, &strays);
+    if (s->conflict_until > c->now)
+        handlers_alarm_conflict (s, c);
     s->beat_seq = in->seq;
     s->beaten = c->now;
     s->deadline = c->now + b->settings.timing.ttl;

@@ -237,6 +237,31 @@ void broker_observe_gone (struct broker *b, uint64_t session, int64_t now,
         ledger_lose (b, s, "gone", now, out);
 }
 
+/* The uid as well: a peer may have chosen a routing id that was another's. */
+static bool is_answered_at (const struct session *s, const struct peer *peer)
+{
+    const struct path *path = &peer->path;
+
+    return s->r.uid == peer->uid && s->path.size == path->size &&
+           memcmp (s->path.id, path->id, path->size) == 0;
+}
+
+bool broker_observe_malformed (struct broker *b, const struct peer *from,
+                               int64_t now, struct outbox *out)
+{
+    bool lost = false;
+
+    for (size_t i = b->sessions.count; i-- > 0;) {
+        struct session *s = b->sessions.at[i];
+
+        if (!is_answered_at (s, from))
+            continue;
+        ledger_lose (b, s, "malformed", now, out);
+        lost = true;
+    }
+    return lost;
+}
+
 void broker_observe_proven (struct broker *b, uint64_t token, int64_t now,
                             struct outbox *out)
 {
@@ -247,33 +272,9 @@ void broker_observe_proven (struct broker *b, uint64_t token, int64_t now,
         ledger_release (b, l, "proven", out);
 }
 
-static void log_level (const struct pool *pool, struct outbox *out)
+void broker_observe_refused (struct broker *b, uint64_t messages)
 {
-    enum level level = health_level (&pool->health);
-
-    outbox_journal (
-        out, level == LEVEL_HEALTHY ? JOURNAL_INFO : JOURNAL_WARNING,
-        "health   host=\"%s\" level=%s", pool->host, level_name (level));
-}
-
-void broker_observe_sample (struct broker *b, const char *host,
-                            const struct sample *sample, int64_t wall,
-                            int64_t now, struct outbox *out)
-{
-    struct pool *pool = host[0] ? pools_find (&b->pools, host) : b->pools.at[0];
-    const struct timing *t = &b->settings.timing;
-    enum level before;
-    bool changed;
-
-    if (!pool)
-        return;
-    before = health_level (&pool->health);
-    changed = health_update (&pool->health, sample, wall, &b->settings.limits,
-                             t->dwell, now);
-    if (health_level (&pool->health) != before)
-        log_level (pool, out);
-    if (changed || now - pool->health_at >= t->health_interval)
-        publish_health (b, pool, now, out);
+    b->refused_before = messages;
 }
 
 void broker_observe_disk (struct broker *b, bool full, int64_t now,
@@ -297,17 +298,23 @@ static void answer_asked (struct broker *b, int64_t now, struct outbox *out)
     b->asked_count = 0;
 }
 
+/* What the round found empty. */
+static void sweep (struct broker *b, struct outbox *out)
+{
+    for (struct project *p; (p = projects_empty (&b->projects));) {
+        publish_project_gone (b, p, out);
+        projects_remove (&b->projects, p);
+    }
+    for (struct pool *pool; (pool = pools_empty (&b->pools));) {
+        publish_pool_gone (b, pool, out);
+        pools_remove (&b->pools, pool);
+    }
+}
+
 void broker_round (struct broker *b, int64_t now, struct outbox *out)
 {
     round_serve (b, now, out);
     answer_asked (b, now, out);
     publish_changes (b, now, out);
-    projects_sweep (&b->projects);
-    pools_sweep (&b->pools);
-}
-
-void broker_publish_topic (struct broker *b, const char *topic, int64_t now,
-                           struct outbox *out)
-{
-    publish_again (b, topic, now, out);
+    sweep (b, out);
 }

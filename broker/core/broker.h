@@ -26,7 +26,7 @@
 
 #include "core/outbox.h"
 #include "core/records.h"
-#include "core/sample.h"
+#include "protocol/sample.h"
 #include "core/settings.h"
 #include "protocol/message.h"
 
@@ -87,13 +87,18 @@ int64_t broker_next_deadline (const struct broker *b, int64_t now);
 /* An own-host shim's pidfd said that it is gone: LOST at once. */
 void broker_observe_gone (struct broker *b, uint64_t session, int64_t now,
                           struct outbox *out);
+/* Its connection said too much that is no message: the sessions that are
+ * answered there are LOST. False: there is none. */
+bool broker_observe_malformed (struct broker *b, const struct peer *from,
+                               int64_t now, struct outbox *out);
 /* Proven: nothing runs under this token (LIMBO of the own host only). */
 void broker_observe_proven (struct broker *b, uint64_t token, int64_t now,
                             struct outbox *out);
-/* `host` "" = the broker's own. wall: ms since 1970, only to be published. */
-void broker_observe_sample (struct broker *b, const char *host,
-                            const struct sample *sample, int64_t wall,
-                            int64_t now, struct outbox *out);
+/* Of the own host. wall: ms since 1970, only to be published. */
+void broker_observe_sample (struct broker *b, const struct sample *sample,
+                            int64_t wall, int64_t now, struct outbox *out);
+/* So many messages were refused in all before they could come here. */
+void broker_observe_refused (struct broker *b, uint64_t messages);
 /* The store cannot be written (disk full), or can again. While it is full
  * nothing is granted (DISK); beats, releases and kills go on. */
 void broker_observe_disk (struct broker *b, bool full, int64_t now,
@@ -101,11 +106,6 @@ void broker_observe_disk (struct broker *b, bool full, int64_t now,
 /* The configuration was read again: takes effect at once. */
 void broker_reload (struct broker *b, const struct settings *settings,
                     int64_t now, struct outbox *out);
-
-/* Every topic that begins with `topic` ("": all), changed or not: the last
- * value, for a late subscriber. Its number rises only if it has changed. */
-void broker_publish_topic (struct broker *b, const char *topic, int64_t now,
-                           struct outbox *out);
 
 /* ---- what the watcher has to look at ---- */
 struct watch_session {

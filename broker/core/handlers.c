@@ -7,6 +7,8 @@
 
 #include "core/answers.h"
 
+enum { REFUSALS_LOGGED = 10 }; // a second
+
 #define SESSION(name) offsetof (struct msg, name.session)
 
 /* Who may say what, and where a message names its session (0: nowhere). */
@@ -24,6 +26,7 @@ static const struct verb_rule {
     [VERB_STARTED] = {on_started, ROLE_PROJECT, SESSION (started), false},
     [VERB_REAPED] = {on_reaped, ROLE_PROJECT, SESSION (reaped), false},
     [VERB_PROGRESS] = {on_progress, ROLE_PROJECT, SESSION (progress), false},
+    [VERB_SAMPLE] = {on_sample, ROLE_PROJECT, SESSION (sample), false},
     [VERB_BYE] = {on_bye, ROLE_PROJECT, SESSION (bye), false},
     [VERB_STATUS] = {on_status, ROLE_OBSERVER, 0, false},
     [VERB_KILL] = {on_kill, ROLE_PROJECT, 0, false},
@@ -46,6 +49,19 @@ void handlers_heard (struct session *s, const struct call *c)
     s->seen = c->now;
 }
 
+void handlers_alarm_conflict (struct session *s, const struct call *c)
+{
+    char host[sizeof s->r.host];
+
+    if (s->rival_heard)
+        return;
+    s->rival_heard = true;
+    outbox_journal (c->out, JOURNAL_ALARM,
+                    "host_conflict session=%" PRIu64 " project=%s host=\"%s\"",
+                    s->r.id, s->r.project,
+                    outbox_quoted (s->r.host, host, sizeof host));
+}
+
 static uint64_t session_named (const struct msg *in, size_t offset)
 {
     uint64_t id;
@@ -65,7 +81,7 @@ static enum err find_session (struct broker *b, struct call *c,
         return ERR_NONE;
     id = session_named (c->in, rule->session);
     if (id == 0)
-        return rule->anonymous ? ERR_NONE : bad_arg (c, "session");
+        return rule->anonymous ? ERR_NONE : bad_value (c, "session", "missing");
     s = sessions_find (&b->sessions, id);
     if (!s)
         return ERR_NO_SESSION;
@@ -82,8 +98,19 @@ static uint64_t seq_named (const struct msg *in)
     case VERB_BEAT: return in->beat.seq;
     case VERB_REQUEST: return in->request.seq;
     case VERB_CANCEL: return in->cancel.seq;
+    case VERB_STARTED: return in->started.seq;
+    case VERB_REAPED: return in->reaped.seq;
     default: return 0;
     }
+}
+
+static bool may_log_refusal (struct broker *b, int64_t now)
+{
+    if (now - b->refusals_at >= 1000) {
+        b->refusals_at = now;
+        b->refusals = 0;
+    }
+    return b->refusals++ < REFUSALS_LOGGED;
 }
 
 static void refuse (struct broker *b, struct call *c, uint64_t session,
@@ -98,10 +125,13 @@ static void refuse (struct broker *b, struct call *c, uint64_t session,
     };
 
     b->refused++;
-    outbox_journal (c->out, JOURNAL_INFO,
-                    "refused  session=%" PRIu64 " verb=%s error=%s", session,
-                    verb_name (c->in->verb), err_name (e));
     answer_error (c->out, &c->peer->path, e, &about);
+    if (!may_log_refusal (b, c->now))
+        return;
+    outbox_journal (
+        c->out, JOURNAL_INFO,
+        "refused  uid=%" PRIu32 " session=%" PRIu64 " verb=%s error=%s",
+        c->peer->uid, session, verb_name (c->in->verb), err_name (e));
 }
 
 static enum err step (struct broker *b, struct call *c,

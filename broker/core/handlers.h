@@ -31,8 +31,19 @@ static inline enum err bad_arg (struct call *c, const char *key)
     return ERR_BAD_ARG;
 }
 
+/* The same, and what was expected. */
+static inline enum err bad_value (struct call *c, const char *key,
+                                  const char *expected)
+{
+    copy_text (c->detail, sizeof c->detail, expected);
+    return bad_arg (c, key);
+}
+
 /* The session has spoken: it lives, and this is how to reach it. */
 void handlers_heard (struct session *s, const struct call *c);
+
+/* Two that live claim this session's identity. */
+void handlers_alarm_conflict (struct session *s, const struct call *c);
 
 enum err on_hello (struct broker *b, struct call *c);
 enum err on_beat (struct broker *b, struct call *c);
@@ -42,6 +53,7 @@ enum err on_release (struct broker *b, struct call *c);
 enum err on_started (struct broker *b, struct call *c);
 enum err on_reaped (struct broker *b, struct call *c);
 enum err on_progress (struct broker *b, struct call *c);
+enum err on_sample (struct broker *b, struct call *c);
 enum err on_bye (struct broker *b, struct call *c);
 enum err on_status (struct broker *b, struct call *c);
 enum err on_kill (struct broker *b, struct call *c);

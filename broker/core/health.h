@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/sample.h"
+#include "protocol/sample.h"
 #include "core/settings.h"
 
 enum level { LEVEL_HEALTHY, LEVEL_DEGRADED, LEVEL_CRITICAL };

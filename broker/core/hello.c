@@ -68,6 +68,8 @@ static enum err welcome (struct broker *b, struct call *c, struct session *s)
     w->kill_confirm_ms = (uint64_t) t->kill_confirm;
     w->drift_ms = (uint64_t) t->drift;
     w->linger_ms = (uint64_t) t->linger;
+    if (!pools_is_own (&b->pools, s->pool))
+        w->sample_ms = (uint64_t) t->sample;
     list_limbo (b, s, w);
     copy_text (w->near, sizeof w->near, near_of (b, s));
     outbox_send (c->out, &c->peer->path, VERB_WELCOME, w);
@@ -87,6 +89,8 @@ static struct session_record record_of (const struct broker *b,
         .uid = c->peer->uid,
         .own = c->peer->pid != 0 && strcmp (in->boot, b->self.boot) == 0,
         .shim = {(int32_t) in->pid, (int64_t) in->start},
+        .cores = (uint32_t) in->cores,
+        .memory_bytes = in->memory_bytes,
     };
     bool here = r.own || strcmp (in->machine, b->self.machine) == 0;
 
@@ -108,11 +112,11 @@ static enum err check_names (struct call *c)
     if (!project_key_valid (in->project))
         return bad_arg (c, "project");
     if (!in->host[0])
-        return bad_arg (c, "host");
+        return bad_value (c, "host", "expected some text");
     if (!in->machine[0])
-        return bad_arg (c, "machine");
+        return bad_value (c, "machine", "expected some text");
     if (!in->boot[0])
-        return bad_arg (c, "boot");
+        return bad_value (c, "boot", "expected some text");
     return in->nonce ? ERR_NONE : bad_arg (c, "nonce");
 }
 
@@ -142,19 +146,27 @@ static bool is_other_boot (const struct session_record *a,
            strcmp (a->boot, b->boot) != 0;
 }
 
-static void alarm_conflict (struct broker *b, struct call *c,
-                            struct session *old)
+/* Nothing new for the one that lives, as long as the other goes on claiming
+ * to be it. */
+static void contest (struct broker *b, struct call *c, struct session *old)
 {
-    if (old->conflict_until <= c->now)
-        outbox_journal (c->out, JOURNAL_ALARM,
-                        "host_conflict session=%" PRIu64
-                        " project=%s host=\"%s\"",
-                        old->r.id, old->r.project, old->r.host);
+    char host[65], boot[65];
+
+    if (old->conflict_until <= c->now) {
+        old->rival_heard = false;
+        outbox_journal (c->out, JOURNAL_WARNING,
+                        "contest  session=%" PRIu64
+                        " project=%s host=\"%s\" boot=\"%s\"",
+                        old->r.id, old->r.project,
+                        outbox_quoted (old->r.host, host, sizeof host),
+                        outbox_quoted (c->in->hello.boot, boot, sizeof boot));
+    }
     old->conflict_until = c->now + b->settings.timing.ttl;
 }
 
 /* The same machine with another boot_id has rebooted, and then the old boot
- * does not beat any more; or it is a copy of a machine that lives. */
+ * does not beat any more; or it is a copy of a machine that lives. Its next
+ * beat tells. */
 static enum err check_boots (struct broker *b, struct call *c,
                              const struct session_record *r)
 {
@@ -163,10 +175,16 @@ static enum err check_boots (struct broker *b, struct call *c,
 
     for (size_t i = 0; i < b->sessions.count; i++) {
         struct session *s = b->sessions.at[i];
+        int64_t left = s->beaten + ttl - c->now;
 
-        if (!is_other_boot (&s->r, r) || s->beaten + ttl <= c->now)
+        if (!is_other_boot (&s->r, r) || left <= 0)
             continue;
-        alarm_conflict (b, c, s);
+        contest (b, c, s);
+        snprintf (c->detail, sizeof c->detail,
+                  "another boot of this machine was heard %.1f s ago: after a "
+                  "reboot it is let in in %.1f s; a copy of a machine needs a "
+                  "machine-id of its own",
+                  (double) (c->now - s->beaten) / 1000, (double) left / 1000);
         e = ERR_HOST_CONFLICT;
     }
     return e;
@@ -214,6 +232,27 @@ static enum err check_older (struct broker *b, struct call *c,
     return ERR_CONFLICT;
 }
 
+/* A shim holds its project's lock as long as it lives, so who has the lock
+ * attests that the one before is dead. If that one speaks again, there are two
+ * such locks: two machines with one identity. */
+static enum err check_succeeded (struct broker *b, struct call *c,
+                                 const struct session_record *r)
+{
+    const struct identity_of who = identity (r);
+    struct session *heir = sessions_by_identity (&b->sessions, &who);
+
+    if (!heir || same_process (&heir->r.shim, &r->shim) ||
+        !ended_succeeded (&b->ended, r))
+        return ERR_NONE;
+    contest (b, c, heir);
+    handlers_alarm_conflict (heir, c);
+    snprintf (c->detail, sizeof c->detail,
+              "pid %" PRId32 " took this shim's place: one of the two hosts is "
+              "a copy, and needs a machine-id of its own",
+              heir->r.shim.pid);
+    return ERR_HOST_CONFLICT;
+}
+
 static enum err check_room (const struct broker *b, struct call *c,
                             const struct session_record *r)
 {
@@ -236,6 +275,25 @@ static enum err check_room (const struct broker *b, struct call *c,
 static bool is_foreign (const struct broker *b, const struct msg_hello *in)
 {
     return in->broker[0] && strcmp (in->broker, b->meta.broker) != 0;
+}
+
+/* An epoch that never was: this state is older than what the shim has seen,
+ * and it would heed nothing that we say (R7). */
+static enum err check_epoch (const struct broker *b, struct call *c)
+{
+    const struct msg_hello *in = &c->in->hello;
+
+    if (is_foreign (b, in) || in->epoch <= b->meta.epoch)
+        return ERR_NONE;
+    outbox_journal (c->out, JOURNAL_ALARM,
+                    "above_mark project=%s seen=%" PRIu64 " epoch=%" PRIu64,
+                    in->project, in->epoch, b->meta.epoch);
+    c->key = "epoch";
+    snprintf (c->detail, sizeof c->detail,
+              "this broker's state is older than epoch %" PRIu64
+              ", which the shim has seen",
+              in->epoch);
+    return ERR_NOT_FOUND;
 }
 
 /* A token that was never granted: this state is older than what it gave. */
@@ -298,19 +356,23 @@ static void lose_older (struct broker *b, struct call *c,
             ledger_lose (b, s, "rebooted", c->now, c->out);
     }
     for (struct session *old;
-         (old = sessions_by_identity (&b->sessions, &who));)
+         (old = sessions_by_identity (&b->sessions, &who));) {
+        ended_note (&b->ended, &old->r, true);
         ledger_lose (b, old, "succeeded", c->now, c->out);
+    }
 }
 
 static void log_hello (const struct broker *b, const struct session *s,
                        struct outbox *out)
 {
     const char *near = near_of (b, s);
+    char host[sizeof s->r.host];
 
-    outbox_journal (out, JOURNAL_INFO,
-                    "hello    session=%" PRIu64
-                    " project=%s host=\"%s\" pid=%" PRId32,
-                    s->r.id, s->r.project, s->r.host, s->r.shim.pid);
+    outbox_journal (
+        out, JOURNAL_INFO,
+        "hello    session=%" PRIu64 " project=%s host=\"%s\" pid=%" PRId32,
+        s->r.id, s->r.project, outbox_quoted (s->r.host, host, sizeof host),
+        s->r.shim.pid);
     if (near[0])
         outbox_journal (out, JOURNAL_WARNING, "near     project=%s known=%s",
                         s->r.project, near);
@@ -355,9 +417,12 @@ enum err on_hello (struct broker *b, struct call *c)
         return e;
     if (s)
         return again (b, c, s);
+    if (ended_has (&b->ended, c->in->hello.nonce, c->peer->uid))
+        return ERR_EXPIRED;
     r = record_of (b, c);
     if ((e = check_boots (b, c, &r)) || (e = check_host (b, c, &r)) ||
-        (e = check_older (b, c, &r)) || (e = check_room (b, c, &r)) ||
+        (e = check_succeeded (b, c, &r)) || (e = check_older (b, c, &r)) ||
+        (e = check_room (b, c, &r)) || (e = check_epoch (b, c)) ||
         (e = check_holds (b, c)))
         return e;
     return begin (b, c, &r);

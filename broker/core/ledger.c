@@ -179,6 +179,7 @@ struct session *ledger_begin (struct broker *b, const struct session_record *r,
     s->pool = pools_have (&b->pools, r->host, &b->settings, now);
     if (!s->pool)
         s->pool = b->pools.at[0];
+    pools_size (&b->pools, s->pool, r->cores, r->memory_bytes, &b->settings);
     table_add (&b->sessions, s);
     ledger_watch (b);
     b->changes++;

@@ -150,7 +150,7 @@ void outbox_send (struct outbox *o, const struct path *to, enum verb verb,
 }
 
 void outbox_publish (struct outbox *o, const char *topic, enum verb verb,
-                     const void *fields)
+                     const void *fields, bool last)
 {
     struct publication *item = append (&o->published, sizeof *item);
 
@@ -158,6 +158,7 @@ void outbox_publish (struct outbox *o, const char *topic, enum verb verb,
         .topic = copied (o, topic, strlen (topic) + 1),
         .verb = verb,
         .fields = copied (o, fields, message_size (verb)),
+        .last = last,
     };
 }
 
@@ -202,6 +203,14 @@ void outbox_journal (struct outbox *o, enum journal_level level,
     va_end (args);
     item->level = level;
     item->text = copied (o, text, strlen (text) + 1);
+}
+
+char *outbox_quoted (const char *text, char *ret_text, size_t size)
+{
+    copy_text (ret_text, size, text);
+    for (char *at = ret_text; (at = strpbrk (at, "\"\\"));)
+        *at = *at == '"' ? '\'' : '/';
+    return ret_text;
 }
 
 size_t outbox_sent (const struct outbox *o)

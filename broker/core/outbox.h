@@ -43,6 +43,7 @@ struct publication {
     const char *topic;      // "health.vm1"; the outbox's
     enum verb verb;
     const void *fields;
+    bool last; // of its topic: it is gone
 };
 
 enum journal_level { JOURNAL_INFO, JOURNAL_WARNING, JOURNAL_ALARM };
@@ -55,15 +56,17 @@ void outbox_clear (struct outbox *o);   // keeps its memory for the next batch
 void outbox_send (struct outbox *o, const struct path *to, enum verb verb,
                   const void *fields);
 void outbox_publish (struct outbox *o, const char *topic, enum verb verb,
-                     const void *fields);
+                     const void *fields, bool last);
 void outbox_change (struct outbox *o, enum change_kind kind, uint64_t key,
                     const void *record);    // NULL: deleted
 void outbox_require_flush (struct outbox *o);
-/* One line "word key=value ..." without time; text from peers is escaped by
- * whoever prints it. */
+/* One line "word key=value ..." without time. Whoever prints it escapes what no
+ * terminal should see; a peer's text in key="..." goes by outbox_quoted (). */
 void outbox_journal (struct outbox *o, enum journal_level level,
                      const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));
+/* Without what would end the quotes: a reason cannot add keys of its own. */
+char *outbox_quoted (const char *text, char *ret_text, size_t size);
 
 /* For the shell. Pointers are good until outbox_clear (). */
 size_t outbox_sent (const struct outbox *o);

@@ -14,17 +14,44 @@ struct pool *pools_find (const struct pools *p, const char *host)
     return NULL;
 }
 
-static unsigned max_for (const char *host, const struct settings *settings)
+static const struct host_settings *listed (const struct settings *settings,
+                                           const char *host)
 {
+    for (unsigned i = 0; i < settings->host_count; i++) {
+        if (strcmp (settings->hosts[i].host, host) == 0)
+            return &settings->hosts[i];
+    }
+    return NULL;
+}
+
+/* As configured; else by its size. `max_slots` is what the broker's own host
+ * has, and the most that any may have. */
+static unsigned max_for (const struct pools *p, const struct pool *pool,
+                         const struct settings *settings)
+{
+    const struct host_settings *host = listed (settings, pool->host);
     unsigned max = settings->max_slots;
 
-    for (unsigned i = 0; i < settings->host_count; i++) {
-        const struct host_settings *h = &settings->hosts[i];
+    if (host)
+        max = host->max_slots;
+    else if (!pools_is_own (p, pool) && pool->cores && pool->memory_bytes)
+        max = settings_advise (pool->cores, pool->memory_bytes);
+    return max < settings->max_slots ? max : settings->max_slots;
+}
 
-        if (strcmp (h->host, host) == 0 && h->max_slots < max)
-            max = h->max_slots;
-    }
-    return max;
+bool pools_is_own (const struct pools *p, const struct pool *pool)
+{
+    return pool == p->at[0];
+}
+
+void pools_size (struct pools *p, struct pool *pool, unsigned cores,
+                 uint64_t memory_bytes, const struct settings *settings)
+{
+    if (cores == 0 || memory_bytes == 0)
+        return;
+    pool->cores = cores;
+    pool->memory_bytes = memory_bytes;
+    pool->max_slots = max_for (p, pool, settings);
 }
 
 bool pools_full (const struct pools *p)
@@ -41,36 +68,45 @@ struct pool *pools_have (struct pools *p, const char *host,
         return pool;
     pool = new_zeroed (sizeof *pool);
     copy_text (pool->host, sizeof pool->host, host);
-    pool->max_slots = max_for (host, settings);
     pool->bucket = (int64_t) settings->grant_burst * 1000;
     pool->bucket_at = now;
     pool->number = pool->health_number = p->retired;
     health_init (&pool->health);
     p->at[p->count++] = pool;
+    pool->max_slots = max_for (p, pool, settings);
     return pool;
 }
 
 void pools_configure (struct pools *p, const struct settings *settings)
 {
     for (size_t i = 0; i < p->count; i++)
-        p->at[i]->max_slots = max_for (p->at[i]->host, settings);
+        p->at[i]->max_slots = max_for (p, p->at[i], settings);
 }
 
-void pools_sweep (struct pools *p)
+struct pool *pools_empty (const struct pools *p)
 {
-    for (size_t i = p->count; i-- > 1;) {
+    for (size_t i = 1; i < p->count; i++) {
         struct pool *pool = p->at[i];
 
-        if (pool->in_use || pool->waiting || pool->sessions)
-            continue;
-        if (pool->number > p->retired)
-            p->retired = pool->number;
-        if (pool->health_number > p->retired)
-            p->retired = pool->health_number;
-        free (pool);
-        p->count--;
-        memmove (p->at + i, p->at + i + 1, (p->count - i) * sizeof *p->at);
+        if (!pool->in_use && !pool->waiting && !pool->sessions)
+            return pool;
     }
+    return NULL;
+}
+
+void pools_remove (struct pools *p, struct pool *pool)
+{
+    size_t i = 0;
+
+    while (p->at[i] != pool)
+        i++;
+    if (pool->number > p->retired)
+        p->retired = pool->number;
+    if (pool->health_number > p->retired)
+        p->retired = pool->health_number;
+    free (pool);
+    p->count--;
+    memmove (p->at + i, p->at + i + 1, (p->count - i) * sizeof *p->at);
 }
 
 void pools_clear (struct pools *p)

@@ -7,7 +7,8 @@
  * round under way has granted since.
  *
  * The first pool is the broker's own host; others come with their sessions,
- * and go when nothing is left of them.
+ * and go when nothing is left of them. A host that the configuration does not
+ * list has as many slots as the size of its machine advises.
  */
 #ifndef SLOTBUS_POOL_H
 #define SLOTBUS_POOL_H
@@ -22,6 +23,8 @@
 struct pool {
     char host[65];
     unsigned max_slots; // its own; the sum is bounded elsewhere
+    unsigned cores;     // of the host, as its newest session said;
+    uint64_t memory_bytes; // 0 = not known
     struct health health;
 
     unsigned in_use, waiting, sessions; // as of the last tally
@@ -34,6 +37,9 @@ struct pool {
     uint64_t number, digest; // POOL as last published
     uint64_t health_number;  // HEALTH as last published
     int64_t health_at;
+
+    uint64_t reporter; // the session whose SAMPLEs are heeded; 0 = none yet
+    int64_t reported;  // its newest
 };
 
 struct pools {
@@ -50,8 +56,14 @@ struct pool *pools_have (struct pools *p, const char *host,
 bool pools_full (const struct pools *p);
 /* Limits anew after `settings` changed. */
 void pools_configure (struct pools *p, const struct settings *settings);
-/* Forget those that the last tally found empty, but never the first. */
-void pools_sweep (struct pools *p);
+/* Its session says how large the machine is (0: it does not). */
+void pools_size (struct pools *p, struct pool *pool, unsigned cores,
+                 uint64_t memory_bytes, const struct settings *settings);
+bool pools_is_own (const struct pools *p, const struct pool *pool);
+/* One that the last tally found empty, never the first; NULL: there is none. */
+struct pool *pools_empty (const struct pools *p);
+/* Forget it. */
+void pools_remove (struct pools *p, struct pool *pool);
 void pools_clear (struct pools *p);
 
 /* What its health allows now. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/memory.h"
+#include "protocol/nearest.h"
 
 static size_t place (const struct projects *p, const char *name)
 {
@@ -82,22 +83,26 @@ static uint64_t later (uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-void projects_sweep (struct projects *p)
+struct project *projects_empty (const struct projects *p)
 {
-    size_t kept = 0;
-
     for (size_t i = 0; i < p->count; i++) {
-        struct project *project = p->at[i];
-
-        if (is_empty (project)) {
-            p->retired = later (p->retired, project->lease_number);
-            p->retired = later (p->retired, project->queue_number);
-            free (project);
-        } else {
-            p->at[kept++] = project;
-        }
+        if (is_empty (p->at[i]))
+            return p->at[i];
     }
-    p->count = kept;
+    return NULL;
+}
+
+void projects_remove (struct projects *p, struct project *project)
+{
+    size_t i = 0;
+
+    while (p->at[i] != project)
+        i++;
+    p->retired = later (p->retired, project->lease_number);
+    p->retired = later (p->retired, project->queue_number);
+    free (project);
+    p->count--;
+    memmove (p->at + i, p->at + i + 1, (p->count - i) * sizeof *p->at);
 }
 
 void projects_clear (struct projects *p)
@@ -108,40 +113,13 @@ void projects_clear (struct projects *p)
     *p = (struct projects){0};
 }
 
-/* Letters to insert, remove or replace (Levenshtein), by one row of the
- * table. Both are keys. */
-static unsigned distance (const char *a, const char *b)
-{
-    unsigned row[MAX_KEY_BYTES + 1];
-    size_t size = strnlen (b, MAX_KEY_BYTES);
-
-    for (size_t j = 0; j <= size; j++)
-        row[j] = (unsigned) j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        unsigned diagonal = row[0];
-
-        row[0] = (unsigned) i;
-        for (size_t j = 1; j <= size; j++) {
-            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[size];
-}
-
 const char *projects_near (const struct projects *p, const char *name)
 {
     const char *near = NULL;
     unsigned best = strlen (name) < 4 ? 2 : 3; // nearer than that
 
     for (size_t i = 0; i < p->count; i++) {
-        unsigned d = distance (name, p->at[i]->name);
+        unsigned d = nearest_distance (name, p->at[i]->name);
 
         if (d > 0 && d < best) {
             best = d;

@@ -48,8 +48,11 @@ struct project *projects_have (struct projects *p, const char *name,
                                const struct settings *settings);
 /* After `settings` changed: adds and takes over what is configured. */
 void projects_configure (struct projects *p, const struct settings *settings);
-/* Forget those that are not configured and that the last tally found empty. */
-void projects_sweep (struct projects *p);
+/* One that is not configured and that the last tally found empty; NULL: there
+ * is none. */
+struct project *projects_empty (const struct projects *p);
+/* Forget it. */
+void projects_remove (struct projects *p, struct project *project);
 void projects_clear (struct projects *p);
 
 /* A known name that `name` may have been meant to be: one or two letters

@@ -9,20 +9,14 @@
 
 enum { TOPIC_BYTES = 80 };
 
-/* One topic: its number rises when the digest of what it says changes. */
-struct series {
-    uint64_t *number, *digest;
-    const char *prefix; // NULL: only changes
-};
-
-static bool is_due (const struct series *s, const char *topic, uint64_t digest)
+/* A topic's number rises when the digest of what it says changes. */
+static bool is_news (uint64_t *number, uint64_t *old, uint64_t digest)
 {
-    if (*s->number == 0 || *s->digest != digest) {
-        ++*s->number;
-        *s->digest = digest;
-        return true;
-    }
-    return s->prefix && strncmp (topic, s->prefix, strlen (s->prefix)) == 0;
+    if (*number && *old == digest)
+        return false;
+    ++*number;
+    *old = digest;
+    return true;
 }
 
 static const char *topic_of (const char *kind, const char *name,
@@ -48,18 +42,18 @@ static void fill_pool (const struct broker *b, const struct pool *pool,
 }
 
 static void publish_pool (struct broker *b, struct pool *pool,
-                          const char *prefix, struct outbox *out)
+                          struct outbox *out)
 {
-    struct series series = {&pool->number, &pool->digest, prefix};
     char topic[TOPIC_BYTES];
     struct msg_pool m;
 
     fill_pool (b, pool, &m);
-    topic_of ("pool", pool->host, topic);
-    if (!is_due (&series, topic, digest_bytes (DIGEST_START, &m, sizeof m)))
+    if (!is_news (&pool->number, &pool->digest,
+                  digest_bytes (DIGEST_START, &m, sizeof m)))
         return;
     m.number = pool->number;
-    outbox_publish (out, topic, VERB_POOL, &m);
+    outbox_publish (out, topic_of ("pool", pool->host, topic), VERB_POOL, &m,
+                    false);
 }
 
 /* ---- leases of a project ---- */
@@ -82,21 +76,21 @@ static void fill_lease (const struct broker *b, const struct project *p,
 }
 
 static void publish_lease (struct broker *b, struct project *p,
-                           const char *prefix, struct outbox *out)
+                           struct outbox *out)
 {
-    struct series series = {&p->lease_number, &p->lease_digest, prefix};
     char topic[TOPIC_BYTES];
     struct msg_lease m;
     size_t used; // what lies behind it is zeroes
 
     fill_lease (b, p, &m);
-    topic_of ("lease", p->name, topic);
     used = offsetof (struct msg_lease, tokens.at[0]) +
            m.tokens.count * sizeof m.tokens.at[0];
-    if (!is_due (&series, topic, digest_bytes (DIGEST_START, &m, used)))
+    if (!is_news (&p->lease_number, &p->lease_digest,
+                  digest_bytes (DIGEST_START, &m, used)))
         return;
     m.number = p->lease_number;
-    outbox_publish (out, topic, VERB_LEASE, &m);
+    outbox_publish (out, topic_of ("lease", p->name, topic), VERB_LEASE, &m,
+                    false);
 }
 
 /* ---- queue of a project ---- */
@@ -136,26 +130,24 @@ static uint64_t fill_queue (const struct broker *b, const struct project *p,
     return digest_u64 (digest, p->waiting);
 }
 
-static void publish_queue (struct broker *b, struct project *p,
-                           const char *prefix, int64_t now, struct outbox *out)
+static void publish_queue (struct broker *b, struct project *p, int64_t now,
+                           struct outbox *out)
 {
-    struct series series = {&p->queue_number, &p->queue_digest, prefix};
     struct msg_queue *m = &b->scratch.queue;
     char topic[TOPIC_BYTES];
 
-    topic_of ("queue", p->name, topic);
-    if (!is_due (&series, topic, fill_queue (b, p, now, m)))
+    if (!is_news (&p->queue_number, &p->queue_digest,
+                  fill_queue (b, p, now, m)))
         return;
     m->number = p->queue_number;
-    outbox_publish (out, topic, VERB_QUEUE, m);
+    outbox_publish (out, topic_of ("queue", p->name, topic), VERB_QUEUE, m,
+                    false);
 }
 
 /* ---- broker ---- */
 
-static void publish_broker (struct broker *b, const char *prefix,
-                            struct outbox *out)
+static void publish_broker (struct broker *b, struct outbox *out)
 {
-    struct series series = {&b->broker_number, &b->broker_digest, prefix};
     struct msg_broker m;
 
     message_init_fields (&m, VERB_BROKER);
@@ -165,10 +157,11 @@ static void publish_broker (struct broker *b, const char *prefix,
     m.sessions = b->sessions.count;
     m.disk_full = b->disk_full;
     m.learning = b->learning;
-    if (!is_due (&series, "broker", digest_bytes (DIGEST_START, &m, sizeof m)))
+    if (!is_news (&b->broker_number, &b->broker_digest,
+                  digest_bytes (DIGEST_START, &m, sizeof m)))
         return;
     m.number = b->broker_number;
-    outbox_publish (out, "broker", VERB_BROKER, &m);
+    outbox_publish (out, "broker", VERB_BROKER, &m, false);
 }
 
 /* ---- health ---- */
@@ -224,69 +217,97 @@ static void fill_figures (const struct sample *s, struct msg_health *m)
     m->running = s->running > 0 ? (uint64_t) s->running : 0;
 }
 
-static void send_health (const struct broker *b, const struct pool *pool,
-                         struct outbox *out)
+void publish_health (struct broker *b, struct pool *pool, int64_t now,
+                     struct outbox *out)
+{
+    char topic[TOPIC_BYTES];
+    struct limits limits = settings_limits (&b->settings, pool->cores);
+    struct msg_health m;
+
+    pool->health_at = now;
+    message_init_fields (&m, VERB_HEALTH);
+    m.number = ++pool->health_number;
+    m.epoch = b->meta.epoch;
+    m.at_ms = pool->health.wall > 0 ? (uint64_t) pool->health.wall : 0;
+    copy_text (m.host, sizeof m.host, pool->host);
+    fill_levels (&pool->health, &limits, &m);
+    fill_stale (&pool->health, &m);
+    fill_figures (&pool->health.sample, &m);
+    outbox_publish (out, topic_of ("health", pool->host, topic), VERB_HEALTH,
+                    &m, false);
+}
+
+/* ---- the last of a topic ---- */
+
+static void end_health (const struct broker *b, struct pool *pool,
+                        struct outbox *out)
 {
     char topic[TOPIC_BYTES];
     struct msg_health m;
 
+    if (pool->health_at == 0)
+        return; // there never was one
     message_init_fields (&m, VERB_HEALTH);
-    m.number = pool->health_number;
+    m.number = ++pool->health_number;
     m.epoch = b->meta.epoch;
-    m.at_ms = pool->health.wall > 0 ? (uint64_t) pool->health.wall : 0;
     copy_text (m.host, sizeof m.host, pool->host);
-    fill_levels (&pool->health, &b->settings.limits, &m);
-    fill_stale (&pool->health, &m);
-    fill_figures (&pool->health.sample, &m);
+    copy_text (m.level, sizeof m.level, "unknown");
+    m.gone = true;
     outbox_publish (out, topic_of ("health", pool->host, topic), VERB_HEALTH,
-                    &m);
+                    &m, true);
 }
 
-void publish_health (struct broker *b, struct pool *pool, int64_t now,
-                     struct outbox *out)
-{
-    pool->health_number++;
-    pool->health_at = now;
-    send_health (b, pool, out);
-}
-
-static void publish_health_again (struct broker *b, struct pool *pool,
-                                  const char *prefix, struct outbox *out)
+void publish_pool_gone (const struct broker *b, struct pool *pool,
+                        struct outbox *out)
 {
     char topic[TOPIC_BYTES];
+    struct msg_pool m;
 
-    topic_of ("health", pool->host, topic);
-    if (pool->health.sampled && strncmp (topic, prefix, strlen (prefix)) == 0)
-        send_health (b, pool, out);
+    end_health (b, pool, out);
+    message_init_fields (&m, VERB_POOL);
+    m.number = ++pool->number;
+    m.epoch = b->meta.epoch;
+    copy_text (m.host, sizeof m.host, pool->host);
+    m.gone = true;
+    outbox_publish (out, topic_of ("pool", pool->host, topic), VERB_POOL, &m,
+                    true);
+}
+
+void publish_project_gone (struct broker *b, struct project *p,
+                           struct outbox *out)
+{
+    struct msg_queue *queue = &b->scratch.queue;
+    char topic[TOPIC_BYTES];
+    struct msg_lease lease;
+
+    message_init_fields (&lease, VERB_LEASE);
+    lease.number = ++p->lease_number;
+    lease.epoch = b->meta.epoch;
+    copy_text (lease.project, sizeof lease.project, p->name);
+    lease.gone = true;
+    outbox_publish (out, topic_of ("lease", p->name, topic), VERB_LEASE, &lease,
+                    true);
+    message_init_fields (queue, VERB_QUEUE);
+    queue->number = ++p->queue_number;
+    queue->epoch = b->meta.epoch;
+    copy_text (queue->project, sizeof queue->project, p->name);
+    queue->gone = true;
+    outbox_publish (out, topic_of ("queue", p->name, topic), VERB_QUEUE, queue,
+                    true);
 }
 
 /* ---- all ---- */
-
-static void publish_all (struct broker *b, const char *prefix, int64_t now,
-                         struct outbox *out)
-{
-    for (size_t i = 0; i < b->pools.count; i++)
-        publish_pool (b, b->pools.at[i], prefix, out);
-    for (size_t i = 0; i < b->projects.count; i++) {
-        publish_lease (b, b->projects.at[i], prefix, out);
-        publish_queue (b, b->projects.at[i], prefix, now, out);
-    }
-    publish_broker (b, prefix, out);
-}
 
 void publish_changes (struct broker *b, int64_t now, struct outbox *out)
 {
     if (b->published == b->changes)
         return;
-    publish_all (b, NULL, now, out);
-    b->published = b->changes;
-}
-
-void publish_again (struct broker *b, const char *prefix, int64_t now,
-                    struct outbox *out)
-{
-    state_tally (b);
     for (size_t i = 0; i < b->pools.count; i++)
-        publish_health_again (b, b->pools.at[i], prefix, out);
-    publish_all (b, prefix, now, out);
+        publish_pool (b, b->pools.at[i], out);
+    for (size_t i = 0; i < b->projects.count; i++) {
+        publish_lease (b, b->projects.at[i], out);
+        publish_queue (b, b->projects.at[i], now, out);
+    }
+    publish_broker (b, out);
+    b->published = b->changes;
 }

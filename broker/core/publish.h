@@ -14,9 +14,10 @@
 void publish_changes (struct broker *b, int64_t now, struct outbox *out);
 void publish_health (struct broker *b, struct pool *pool, int64_t now,
                      struct outbox *out);
-/* Every topic that begins with `prefix`, changed or not: what was published
- * already keeps its number. */
-void publish_again (struct broker *b, const char *prefix, int64_t now,
-                    struct outbox *out);
+/* Nothing is left of a host, or of a project: the last of their topics. */
+void publish_pool_gone (const struct broker *b, struct pool *pool,
+                        struct outbox *out);
+void publish_project_gone (struct broker *b, struct project *p,
+                           struct outbox *out);
 
 #endif

@@ -21,6 +21,12 @@ struct process {
     int64_t start;
 };
 
+static inline bool same_process (const struct process *a,
+                                 const struct process *b)
+{
+    return a->pid == b->pid && a->start == b->start;
+}
+
 /* A LIVE (or SUSPECT) session. LOST and CLOSED ones have no record: session
  * ids never repeat, so an unknown id says as much. */
 struct session_record {
@@ -34,6 +40,8 @@ struct session_record {
     uint32_t uid;
     struct process shim;            // kernel-verified where own is true
     bool own;                       // own host: ipc, and the broker's boot_id
+    uint32_t cores;                 // of its host, as it says; 0 = not said
+    uint64_t memory_bytes;          // likewise
     uint64_t seq_high;              // highest request seq accepted
     uint64_t seq_mask;              // bit i: seq_high - i was accepted
 };
@@ -62,6 +70,7 @@ struct lease_record {
     bool bound;                     // to the supervisor
     bool preemptible;
     bool tree;                      // STARTED, not yet REAPED
+    uint64_t told;                  // seq of the newest STARTED or REAPED
     uint64_t cookie;                // first token of that tree: what its
                                     // environment names; 0 = no tree
     struct process supervisor;

@@ -122,9 +122,7 @@ static enum err check (const struct broker *b, struct call *c)
     if (in->count == 0 || in->count > MAX_SLOTS)
         return bad_arg (c, "count");
     if (in->min > in->count)
-        return bad_arg (c, "min");
-    if (c->from->conflict_until > c->now)
-        return ERR_HOST_CONFLICT;
+        return bad_value (c, "min", "expected at most count");
     e = check_possible (b, c);
     return e ? e : check_queue (b, c);
 }
@@ -214,7 +212,7 @@ static enum err check_cancel (const struct broker *b, struct call *c)
     if (c->in->cancel.all)
         return ERR_NONE;
     if (seq == 0)
-        return bad_arg (c, "seq");
+        return bad_value (c, "seq", "expected a seq, or all");
     if (session_seq (c->from, seq) == SEQ_NEW)
         return ERR_NOT_FOUND;
     if (!session_number (c->from, seq) && !lease_of_seq (b, c->from, seq))

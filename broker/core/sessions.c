@@ -164,3 +164,46 @@ void session_dropped (const struct session *s, struct u64s *ret_seqs)
     for (unsigned i = 0; i < s->dropped_count && i < TOLD_DROPPED; i++)
         u64s_add (ret_seqs, s->dropped[i]);
 }
+
+void ended_note (struct ended_sessions *e, const struct session_record *r,
+                 bool succeeded)
+{
+    struct ended_session *at = &e->at[e->next++ % KEPT_ENDED];
+
+    at->nonce = r->nonce;
+    at->uid = r->uid;
+    at->shim = r->shim;
+    at->succeeded = succeeded;
+    copy_text (at->project, sizeof at->project, r->project);
+    copy_text (at->machine, sizeof at->machine, r->machine);
+    copy_text (at->boot, sizeof at->boot, r->boot);
+}
+
+bool ended_has (const struct ended_sessions *e, uint64_t nonce, uint32_t uid)
+{
+    for (unsigned i = 0; i < KEPT_ENDED; i++) {
+        if (e->at[i].nonce == nonce && e->at[i].uid == uid)
+            return true;
+    }
+    return false;
+}
+
+/* Without its start time a pid names no process for certain. */
+static bool is_same_shim (const struct ended_session *at,
+                          const struct session_record *r)
+{
+    return at->nonce && r->shim.start && same_process (&at->shim, &r->shim) &&
+           at->uid == r->uid && strcmp (at->project, r->project) == 0 &&
+           strcmp (at->machine, r->machine) == 0 &&
+           strcmp (at->boot, r->boot) == 0;
+}
+
+bool ended_succeeded (const struct ended_sessions *e,
+                      const struct session_record *r)
+{
+    for (unsigned i = 0; i < KEPT_ENDED; i++) {
+        if (e->at[i].succeeded && is_same_shim (&e->at[i], r))
+            return true;
+    }
+    return false;
+}

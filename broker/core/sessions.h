@@ -44,7 +44,8 @@ struct session {
     bool alarmed;           // it named a token that was never granted
     int64_t seen, beaten;   // newest message, newest BEAT
     int64_t deadline;       // LOST then
-    int64_t conflict_until; // its identity was claimed by another host
+    int64_t conflict_until; // its identity was claimed by another host,
+    bool rival_heard;       // and both are known to live: alarmed
     uint64_t beat_seq;
     unsigned dropped_count, dropped_room;
     uint64_t *dropped; // what the broker dropped, oldest first; owned
@@ -66,6 +67,31 @@ struct session *sessions_by_nonce (const struct table *sessions, uint64_t nonce,
                                    uint32_t uid);
 struct session *sessions_by_identity (const struct table *sessions,
                                       const struct identity_of *who);
+
+/* Sessions that ended by somebody's word, the newest few: a late copy of their
+ * HELLO must not begin another one. */
+enum { KEPT_ENDED = 64 };
+
+struct ended_session {
+    uint64_t nonce; // of its HELLO; 0: empty
+    char project[MAX_KEY_BYTES + 1];
+    char machine[65], boot[65];
+    uint32_t uid;
+    struct process shim;
+    bool succeeded; // a successor attested that its shim is dead
+};
+
+struct ended_sessions {
+    struct ended_session at[KEPT_ENDED];
+    unsigned next;
+};
+
+void ended_note (struct ended_sessions *e, const struct session_record *r,
+                 bool succeeded);
+bool ended_has (const struct ended_sessions *e, uint64_t nonce, uint32_t uid);
+/* Was this very process, for certain, attested to be dead? */
+bool ended_succeeded (const struct ended_sessions *e,
+                      const struct session_record *r);
 
 enum seq_state { SEQ_NEW, SEQ_SEEN, SEQ_TOO_OLD };
 enum seq_state session_seq (const struct session *s, uint64_t seq);

@@ -33,9 +33,19 @@ static struct limits default_limits (unsigned cores)
         .critical_memory_percent = 95,
         .critical_memory_psi = 20,
         .load_average = 2.0 * cores,
+        .load_auto = true,
         .disk_percent = 90,
         .critical_disk_percent = 97,
     };
+}
+
+struct limits settings_limits (const struct settings *s, unsigned cores)
+{
+    struct limits l = s->limits;
+
+    if (l.load_auto && cores)
+        l.load_average = default_limits (cores).load_average;
+    return l;
 }
 
 void settings_default (struct settings *ret_settings, unsigned cores,
@@ -52,6 +62,7 @@ void settings_default (struct settings *ret_settings, unsigned cores,
     s->max_parked = 64;
     s->floor = 1;
     s->grant_burst = 8;
+    s->message_rate = 2000;
     s->limits = default_limits (cores);
     s->timing = default_timing;
     s->max_per_project_auto = true;

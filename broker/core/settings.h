@@ -28,6 +28,7 @@ struct limits {
     double cpu_percent, memory_percent, critical_memory_percent;
     double critical_memory_psi, load_average;
     double disk_percent, critical_disk_percent; // inodes too
+    bool load_auto; // load_average is 2.0 per core of the host it is about
 };
 
 struct project_settings {
@@ -59,6 +60,7 @@ struct settings {
     bool reclaim;
     int64_t reclaim_idle_ms;
     unsigned max_parked, floor, auto_max, grant_burst;
+    unsigned message_rate;      // a second, of one connection
     bool power;                 // durability: power
     struct limits limits;
     struct timing timing;
@@ -68,6 +70,9 @@ struct settings {
     struct host_settings hosts[MAX_HOSTS];
 };
 
+/* The limits for a host with so many cores; 0 = not known, and `auto` is then
+ * what it is for the broker's own. */
+struct limits settings_limits (const struct settings *s, unsigned cores);
 /* The built-in defaults for a machine with so many cores and bytes. */
 void settings_default (struct settings *ret_settings, unsigned cores,
                        uint64_t memory_bytes);

@@ -107,11 +107,11 @@ static enum err check_release (const struct broker *b, struct call *c)
     const struct msg_release *in = &c->in->release;
 
     if (in->tokens.count == 0)
-        return bad_arg (c, "tokens");
+        return bad_value (c, "tokens", "expected at least one");
     if (in->force)
         return check_force (b, c);
     if (!c->from)
-        return bad_arg (c, "session");
+        return bad_value (c, "session", "missing");
     return names_others (b, c->from, &in->tokens) ? ERR_NOT_ALLOWED : ERR_NONE;
 }
 
@@ -130,6 +130,16 @@ enum err on_release (struct broker *b, struct call *c)
 }
 
 /* ---- REAPED ---- */
+
+/* News of trees that came late, or twice. */
+static bool is_old (struct lease *l, uint64_t seq)
+{
+    if (seq && seq <= l->r.told)
+        return true;
+    if (seq)
+        l->r.told = seq;
+    return false;
+}
 
 /* The run is over and its reservation goes on. */
 static void make_idle (struct broker *b, struct lease *l, struct call *c)
@@ -159,7 +169,8 @@ static void reap_one (struct broker *b, struct call *c, uint64_t token,
     } else if (claim == CLAIM_EXPIRED) {
         u64s_add (&ret_released->expired, token);
     } else if (c->in->reaped.keep && l->r.state == LEASE_ACTIVE) {
-        make_idle (b, l, c);
+        if (!is_old (l, c->in->reaped.seq))
+            make_idle (b, l, c);
         u64s_add (&ret_released->kept, token);
     } else {
         u64s_add (&ret_released->tokens, token);
@@ -173,7 +184,7 @@ enum err on_reaped (struct broker *b, struct call *c)
     struct msg_released *released = &b->scratch.released;
 
     if (tokens->count == 0)
-        return bad_arg (c, "tokens");
+        return bad_value (c, "tokens", "expected at least one");
     if (names_others (b, c->from, tokens))
         return ERR_NOT_ALLOWED;
     message_init_fields (released, VERB_RELEASED);
@@ -190,7 +201,7 @@ static enum err check_started (const struct broker *b, struct call *c)
     struct lease *l;
 
     if (tokens->count == 0)
-        return bad_arg (c, "tokens");
+        return bad_value (c, "tokens", "expected at least one");
     for (uint32_t i = 0; i < tokens->count; i++) {
         switch (claim_of (b, c->from, tokens->at[i], &l)) {
         case CLAIM_OWN: break;
@@ -209,6 +220,8 @@ static void start_one (struct broker *b, struct call *c, uint64_t token)
     const struct msg_started *in = &c->in->started;
     struct lease *l = leases_find (&b->leases, token);
 
+    if (is_old (l, in->seq))
+        return;
     l->r.tree = true;
     l->r.cookie = in->tokens.at[0];
     l->r.agent = (struct process){(int32_t) in->pid, (int64_t) in->start};
@@ -234,6 +247,7 @@ enum err on_started (struct broker *b, struct call *c)
                     c->from->r.id, in->tokens.at[0], in->pid);
     message_init_fields (&ok, VERB_OK);
     copy_text (ok.re, sizeof ok.re, verb_name (VERB_STARTED));
+    ok.seq = in->seq;
     ok.tokens = in->tokens;
     outbox_send (c->out, &c->peer->path, VERB_OK, &ok);
     return ERR_NONE;
@@ -266,11 +280,11 @@ static enum err check_progress (struct call *c)
     const struct msg_progress *in = &c->in->progress;
 
     if (!in->token && !in->label[0])
-        return bad_arg (c, "token");
+        return bad_value (c, "token", "expected a token or a label");
     if (in->phases > 1000 || in->phase > in->phases)
-        return bad_arg (c, "phase");
+        return bad_value (c, "phase", "expected at most phases");
     if (!isnan (in->percent) && !(in->percent >= 0 && in->percent <= 100))
-        return bad_arg (c, "percent");
+        return bad_value (c, "percent", "expected 0..100");
     return ERR_NONE;
 }
 
@@ -328,6 +342,7 @@ enum err on_bye (struct broker *b, struct call *c)
     outbox_journal (c->out, JOURNAL_INFO,
                     "bye      session=%" PRIu64 " project=%s limbo=%u", s->r.id,
                     s->r.project, limbo);
+    ended_note (&b->ended, &s->r, false);
     ledger_forget (b, s, c->out);
     answer_ok (c->out, &c->peer->path, VERB_BYE);
     return ERR_NONE;

@@ -40,6 +40,7 @@ struct broker {
     struct projects projects;
     struct pools pools; // at[0]: the broker's own host
     struct kills kills;
+    struct ended_sessions ended;
     struct snapshots snapshots;
 
     unsigned in_use; // over all pools, as of the last tally
@@ -52,6 +53,9 @@ struct broker {
     uint64_t broker_number, broker_digest; // BROKER as last published
     uint64_t watched; // rises with what the watcher looks at
     uint64_t refused; // messages
+    uint64_t refused_before; // those that never came here
+    int64_t refusals_at;     // since when these are counted,
+    unsigned refusals;       // so that nobody fills the log with them
     uint64_t *strays; // rows of waiters without a session, to be deleted
     size_t stray_count;
     struct asked *asked; // STATUS of this batch: the round answers

@@ -41,7 +41,7 @@ static void fill_head (const struct broker *b, struct msg_status_ok *head)
     head->effective = state_effective (b);
     head->in_use = b->in_use;
     head->queue_total = b->waiters.count;
-    head->refused = b->refused;
+    head->refused = b->refused + b->refused_before;
     head->disk_full = b->disk_full;
     head->learning = b->learning;
 }
@@ -71,7 +71,7 @@ static void fill_sample (const struct health *h, int64_t now,
 static void fill_host (const struct broker *b, const struct pool *pool,
                        int64_t now, struct row_host *row)
 {
-    const struct limits *limits = &b->settings.limits;
+    const struct limits limits = settings_limits (&b->settings, pool->cores);
 
     copy_text (row->host, sizeof row->host, pool->host);
     copy_text (row->level, sizeof row->level, status_level (pool));
@@ -79,10 +79,10 @@ static void fill_host (const struct broker *b, const struct pool *pool,
     row->effective = pool_effective (pool);
     row->in_use = pool->in_use;
     fill_sample (&pool->health, now, row);
-    row->max_cpu_percent = limits->cpu_percent;
-    row->max_memory_percent = limits->memory_percent;
-    row->max_load_average = limits->load_average;
-    row->max_disk_percent = limits->disk_percent;
+    row->max_cpu_percent = limits.cpu_percent;
+    row->max_memory_percent = limits.memory_percent;
+    row->max_load_average = limits.load_average;
+    row->max_disk_percent = limits.disk_percent;
 }
 
 static void fill_project (const struct project *p, struct row_project *row)

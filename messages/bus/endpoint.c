@@ -365,29 +365,90 @@ static int deny (const char *path, bool *ret_denied, char *ret_error,
                  path);
 }
 
-static int use_given (const char *given, struct endpoints *ret_endpoints,
+static int bad_endpoint (const char *text, char *ret_error, size_t error_size)
+{
+    return fail (ret_error, error_size,
+                 "SLOTBUS_BROKER: '%s' is not an endpoint: expected "
+                 "ipc:///PATH (up to %d bytes) or tcp://HOST:PORT",
+                 text, (int) SOCKET_PATH_BYTES);
+}
+
+static size_t trim (const char **text, size_t size)
+{
+    static const char blanks[] = " \t\r\n";
+
+    for (; size > 0 && strchr (blanks, **text); size--)
+        ++*text;
+    while (size > 0 && strchr (blanks, (*text)[size - 1]))
+        size--;
+    return size;
+}
+
+static int add_given (const char *text, size_t size, struct endpoint_list *list,
+                      char *ret_error, size_t error_size)
+{
+    char one[PATH_BYTES];
+
+    size = trim (&text, size);
+    snprintf (one, sizeof one, "%.*s", (int) size, text);
+    if (list->count == MAX_ENDPOINTS)
+        return fail (ret_error, error_size,
+                     "SLOTBUS_BROKER: %s is one too many: at most %d endpoints",
+                     one, MAX_ENDPOINTS);
+    if (size >= sizeof one || endpoints_of (one, &list->at[list->count]))
+        return bad_endpoint (one, ret_error, error_size);
+    list->count++;
+    return 0;
+}
+
+static int check_several (const struct endpoint_list *list, char *ret_error,
+                          size_t error_size)
+{
+    for (unsigned i = 0; list->count > 1 && i < list->count; i++) {
+        if (list->at[i].runtime[0])
+            return fail (ret_error, error_size,
+                         "SLOTBUS_BROKER: %s must stand alone: several "
+                         "endpoints are all tcp://",
+                         list->at[i].bus);
+    }
+    return 0;
+}
+
+static int read_given (const char *given, struct endpoint_list *list,
+                       char *ret_error, size_t error_size)
+{
+    for (;;) {
+        size_t size = strcspn (given, ",");
+
+        if (add_given (given, size, list, ret_error, error_size))
+            return -1;
+        if (!given[size])
+            return check_several (list, ret_error, error_size);
+        given += size + 1;
+    }
+}
+
+static int use_given (const char *given, struct endpoint_list *ret_list,
                       bool *ret_denied, char *ret_error, size_t error_size)
 {
-    struct endpoints found;
+    struct endpoint_list list = {.count = 0};
+    const struct endpoints *first = &list.at[0];
 
     *ret_denied = false;
-    if (endpoints_of (given, &found))
-        return fail (ret_error, error_size,
-                     "SLOTBUS_BROKER is not an endpoint: expected "
-                     "ipc:///PATH (up to %d bytes) or tcp://HOST:PORT",
-                     (int) SOCKET_PATH_BYTES);
-    if (found.runtime[0]) {
-        enum presence p = look (&found);
+    if (read_given (given, &list, ret_error, error_size))
+        return -1;
+    if (first->runtime[0]) {
+        enum presence p = look (first);
 
         if (p == DENIED)
-            return deny (found.bus, ret_denied, ret_error, error_size);
+            return deny (first->bus, ret_denied, ret_error, error_size);
         if (p == ABSENT)
             return fail (ret_error, error_size,
                          "no broker at %s: start slotbus-broker, or correct "
                          "SLOTBUS_BROKER",
-                         found.bus);
+                         first->bus);
     }
-    *ret_endpoints = found;
+    *ret_list = list;
     return 0;
 }
 
@@ -443,7 +504,7 @@ static void list_places (const struct places *p, char *ret_text, size_t size)
                                    i ? ", " : "", p->at[i]);
 }
 
-int endpoints_find (struct endpoints *ret_endpoints, bool *ret_denied,
+int endpoints_find (struct endpoint_list *ret_list, bool *ret_denied,
                     char *ret_error, size_t error_size)
 {
     const char *given = variable ("SLOTBUS_BROKER");
@@ -451,8 +512,7 @@ int endpoints_find (struct endpoints *ret_endpoints, bool *ret_denied,
     struct places places;
 
     if (given)
-        return use_given (given, ret_endpoints, ret_denied, ret_error,
-                          error_size);
+        return use_given (given, ret_list, ret_denied, ret_error, error_size);
     *ret_denied = false;
     if (find_places (&places, ret_error, error_size))
         return -1;
@@ -462,7 +522,8 @@ int endpoints_find (struct endpoints *ret_endpoints, bool *ret_denied,
         enum presence p = look_in (places.at[i], &found);
 
         if (p == PRESENT) {
-            *ret_endpoints = found;
+            ret_list->count = 1;
+            ret_list->at[0] = found;
             return 0;
         }
         if (p == DENIED && !denied[0])
@@ -475,4 +536,16 @@ int endpoints_find (struct endpoints *ret_endpoints, bool *ret_denied,
                  "no broker here (looked in %s): start slotbus-broker, or set "
                  "SLOTBUS_BROKER",
                  list);
+}
+
+char *endpoints_text (const struct endpoint_list *list, char *ret_text,
+                      size_t size)
+{
+    size_t used = 0;
+
+    ret_text[0] = 0;
+    for (unsigned i = 0; i < list->count && used < size; i++)
+        used += (size_t) snprintf (ret_text + used, size - used, "%s%s",
+                                   i ? ", " : "", list->at[i].bus);
+    return ret_text;
 }

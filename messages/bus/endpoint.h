@@ -40,13 +40,27 @@ struct endpoints {
     char runtime[PATH_BYTES];   // ipc: the broker's runtime folder, else ""
 };
 
-/* Which broker a client talks to: SLOTBUS_BROKER, else SLOTBUS_RUNTIME_DIR,
- * else the system's, the user's, the one under /tmp: the first whose socket
- * exists. 0; or -1 and ret_error says that there is none, where it was looked
- * for, or that the socket is there but may not be opened (EACCES), in
- * *ret_denied. */
-int endpoints_find (struct endpoints *ret_endpoints, bool *ret_denied,
+/* Brokers to be tried one after the other, one at a time. Several are all
+ * tcp://, since the clock of a shim hangs on where its broker is; so at[0]
+ * tells whether the broker is on this host. */
+enum { MAX_ENDPOINTS = 8 };
+
+struct endpoint_list {
+    unsigned count; // 1..MAX_ENDPOINTS
+    struct endpoints at[MAX_ENDPOINTS];
+};
+
+/* Which broker a client talks to: SLOTBUS_BROKER (which may be several,
+ * separated by commas), else SLOTBUS_RUNTIME_DIR, else the system's, the
+ * user's, the one under /tmp: the first whose socket exists. 0; or -1 and
+ * ret_error says that there is none, where it was looked for, what is wrong
+ * with which endpoint, or that the socket is there but may not be opened
+ * (EACCES), in *ret_denied. */
+int endpoints_find (struct endpoint_list *ret_list, bool *ret_denied,
                     char *ret_error, size_t error_size);
+/* All of them for people: "tcp://a:7557, tcp://b:7557". Returns ret_text. */
+char *endpoints_text (const struct endpoint_list *list, char *ret_text,
+                      size_t size);
 /* Fill events and runtime from a bus endpoint. 0, or -1: not ipc:// or
  * tcp://HOST:PORT, or an ipc path longer than the kernel's 107 bytes. */
 int endpoints_of (const char *bus, struct endpoints *ret_endpoints);

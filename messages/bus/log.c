@@ -196,6 +196,19 @@ static size_t utf8_next (const unsigned char *at, uint32_t *ret_point)
     return size;
 }
 
+/* Not controls, line separators, or what turns the direction of text round, so
+ * that a line reads other than it is. */
+static bool harmless (uint32_t point)
+{
+    if (point < 0x20 || (point >= 0x7f && point <= 0x9f))
+        return false;
+    if (point == 0x61c || point == 0x200e || point == 0x200f)
+        return false;
+    if (point >= 0x2028 && point <= 0x202e)
+        return false;
+    return point < 0x2066 || point > 0x2069;
+}
+
 /* Peers' text was escaped by the caller; this is the second belt, against a
  * line that pretends to be two, or that ends within a character. */
 static void blank_controls (char *text)
@@ -204,9 +217,11 @@ static void blank_controls (char *text)
         uint32_t point = 0;
         size_t size = utf8_next ((unsigned char *) text, &point);
 
-        if (size == 0 || point < 0x20 || point == 0x7f)
-            *text = '?';
-        text += size ? size : 1;
+        if (size > 0 && harmless (point)) {
+            text += size;
+            continue;
+        }
+        *text++ = '?'; // the rest of a character is no character
     }
 }
 
@@ -275,20 +290,11 @@ void log_line (enum log_level level, const char *format, ...)
     errno = error;
 }
 
-/* Controls, line separators, and what turns the direction of text round, so
- * that a line reads other than it is. The quote and the backslash are ours:
- * a value in quotes cannot be ended by what it holds. */
+/* The quote and the backslash are ours: a value in quotes cannot be ended by
+ * what it holds. */
 static bool printable (uint32_t point)
 {
-    if (point < 0x20 || (point >= 0x7f && point <= 0x9f))
-        return false;
-    if (point == '"' || point == '\\')
-        return false;
-    if (point == 0x61c || point == 0x200e || point == 0x200f)
-        return false;
-    if (point >= 0x2028 && point <= 0x202e)
-        return false;
-    return point < 0x2066 || point > 0x2069;
+    return harmless (point) && point != '"' && point != '\\';
 }
 
 char *log_escape (const char *bytes, char *ret_text, size_t size)

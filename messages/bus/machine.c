@@ -336,6 +336,24 @@ void machine_read (const char *proc_root, struct machine *ret_machine)
     *ret_machine = (struct machine){cores, m.tightest};
 }
 
+static void tasks_of_level (const char *folder, enum version version, void *arg)
+{
+    uint64_t *tightest = arg, limit;
+
+    (void) version; // the file is the same
+    if (read_number (folder, "pids.max", &limit) &&
+        (*tightest == 0 || limit < *tightest))
+        *tightest = limit;
+}
+
+uint64_t machine_task_limit (const char *proc_root)
+{
+    uint64_t tightest = 0;
+
+    each_level (proc_root, "pids", tasks_of_level, &tightest);
+    return tightest;
+}
+
 double machine_memory_percent (const char *proc_root)
 {
     struct memory m = {0};

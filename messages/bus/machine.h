@@ -22,6 +22,9 @@ struct machine {
 
 void machine_read (const char *proc_root, struct machine *ret_machine);
 
+/* Processes and threads that our control groups allow; 0 = any number. */
+uint64_t machine_task_limit (const char *proc_root);
+
 /* Memory in use, in percent of RAM (what is not available) or of the fullest
  * limited group (its usage less file cache that can be dropped), whichever is
  * higher. NaN: /proc/meminfo could not be read. */

@@ -252,8 +252,8 @@ int host_boot_id (char *ret_id, size_t size)
     return copy_id (text, ret_id, size);
 }
 
-/* 32 hexadecimal digits; an image not yet started has "uninitialized", or
- * nothing, there. Source: machine-id(5). */
+/* 32 hexadecimal digits, not all zero; an image not yet started has
+ * "uninitialized", or nothing, there. Source: machine-id(5). */
 static int read_id (const char *path, char *ret_id, size_t size)
 {
     char text[64];
@@ -261,7 +261,8 @@ static int read_id (const char *path, char *ret_id, size_t size)
     if (read_file (path, text, sizeof text) < 0)
         return -1;
     cut_newline (text);
-    if (strspn (text, "0123456789abcdef") != 32 || text[32]) {
+    if (strspn (text, "0123456789abcdef") != 32 || text[32] ||
+        strspn (text, "0") == 32) {
         errno = EINVAL;
         return -1;
     }

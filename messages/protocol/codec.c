@@ -389,7 +389,7 @@ static enum err take_str (const msgpack_object *in, const struct field *f,
         return refuse (e, path, f->key, "expected a string, got %s",
                        kind_of (in));
     if (size > 0 && memchr (in->via.str.ptr, '\0', size))
-        return refuse (e, path, f->key, "a NUL byte");
+        return refuse (e, path, f->key, "expected a string without NUL");
     if (size > f->max)
         size = cut (in->via.str.ptr, f->max);
     if (size > 0)
@@ -530,6 +530,8 @@ static enum err take_verb (const msgpack_object_map *map, enum verb *ret_verb,
                        kind_of (in));
     *ret_verb = verb_of_name (in->via.str.ptr, in->via.str.size);
     if (*ret_verb == VERB_NONE) {
+        snprintf (e->said, sizeof e->said, "%.*s", (int) in->via.str.size,
+                  in->via.str.ptr);
         refuse (e, "", "verb", "%s", err_text (ERR_UNKNOWN_VERB));
         return ERR_UNKNOWN_VERB;
     }

@@ -26,6 +26,7 @@ size_t codec_encode_msg (const struct msg *msg, uint8_t *buf, size_t size);
 /* What was wrong with a body, for the ERROR answer. */
 struct codec_error {
     enum verb re;       // the verb, as far as it could be read
+    char said[17];      // what there is in its place, if that is no verb
     uint64_t seq;       // its "seq", as far as it could be read
     char key[33];       // the key at fault: "count", "hosts[3].level", or ""
     char detail[128];   // "expected 1..10000, got -3"
@@ -34,7 +35,8 @@ struct codec_error {
 /* Decode a body from anybody. Prechecks first (precheck.h). ERR_NONE;
  * BAD_FRAME (not one well-formed map, duplicate keys), UNKNOWN_VERB, BAD_ARG
  * (ret_error->key says which; of several faults the first in the order of the
- * table). On an error *ret_msg is undefined but verb, ret_error is filled. Unknown keys are ignored. Integers may come in any
+ * table). On an error *ret_msg is undefined but verb, ret_error is filled.
+ * Unknown keys are ignored. Integers may come in any
  * form that holds the value; a float is never taken for an integer, an integer
  * is taken for a float. Strings keep their bytes; NUL is refused, and longer
  * than `max` is BAD_ARG for KEY and truncated at max bytes (on a UTF-8

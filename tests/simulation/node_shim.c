@@ -323,6 +323,18 @@ static bool lives (const struct sim *s, uint64_t handle, bool client)
            s->keepers[i].life == handle_life (handle);
 }
 
+/* A host at ease: what its health does is not simulated. */
+static void sample (struct sim *s, int shim, uint64_t session)
+{
+    struct msg_sample m;
+
+    message_init_fields (&m, VERB_SAMPLE);
+    m.session = session;
+    m.cpu_percent = m.memory_percent = 50;
+    m.load1 = 1;
+    send (s, shim, VERB_SAMPLE, &m);
+}
+
 static void act (struct sim *s, int shim, const struct action *a)
 {
     struct sim_shim *sh = &s->shims[shim];
@@ -356,6 +368,7 @@ static void act (struct sim *s, int shim, const struct action *a)
     case ACT_CLEAN: clean (s, shim, a); break;
     case ACT_END_SUPERVISOR: end_supervisor (s, a->who); break;
     case ACT_SPAWN: break;
+    case ACT_SAMPLE: sample (s, shim, a->session); break;
     case ACT_RECONNECT: sh->connection++; break;
     case ACT_READY:
         sh->ready = true;

@@ -4,40 +4,53 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <zmq.h>
 
 #include "bus/base.h"
 #include "bus/lock.h"
 #include "commands/command.h"
 #include "commands/say.h"
-#include "protocol/codec.h"
+#include "link.h"
 
-enum { ANSWER_MS = 10000, ABSENT_MS = 2000, LOOK_MS = 200 };
+enum { ANSWER_MS = 10000, ABSENT_MS = 2000, LOOK_MS = 200, SHARE_MS = 2000 };
 
 struct ask {
-    struct endpoints to;
+    struct endpoint_list to;
+    unsigned at; // whom of them it asks now
     void *context, *socket;
-    struct msg answer;
-    uint8_t body[MAX_BODY_BYTES];
+    struct link_message in;
 };
 
-int ask_where (struct endpoints *ret_endpoints)
+int ask_where (struct endpoint_list *ret_list)
 {
     char error[4 * PATH_BYTES];
     bool denied;
 
-    if (endpoints_find (ret_endpoints, &denied, error, sizeof error) == 0)
+    if (endpoints_find (ret_list, &denied, error, sizeof error) == 0)
         return 0;
     return say_failure (denied ? EXIT_NOT_ALLOWED : EXIT_NO_BROKER, "%s",
                         error);
 }
 
-static struct ask *open_socket (int type, int *ret_status)
+int64_t ask_share_ms (const struct endpoint_list *to, int64_t all_ms)
+{
+    int64_t share = all_ms / to->count;
+
+    return to->count > 1 && share > SHARE_MS ? SHARE_MS : share;
+}
+
+/* 0, or -1: ZeroMQ has no more of them. */
+static int connect_socket (struct ask *a)
+{
+    const struct endpoints *to = &a->to.at[a->at];
+
+    a->socket = link_socket (a->context, ZMQ_DEALER, to);
+    return a->socket ? zmq_connect (a->socket, to->bus) : -1;
+}
+
+struct ask *ask_open (int *ret_status)
 {
     struct ask *a = xcalloc (1, sizeof *a);
-    int64_t most = MAX_BODY_BYTES;
-    int linger = 0, retry = 20, retry_most = 500;
 
     *ret_status = ask_where (&a->to);
     if (*ret_status) {
@@ -45,18 +58,12 @@ static struct ask *open_socket (int type, int *ret_status)
         return NULL;
     }
     a->context = zmq_ctx_new ();
-    a->socket = a->context ? zmq_socket (a->context, type) : NULL;
-    if (!a->socket) {
+    if (!a->context || connect_socket (a)) {
         *ret_status =
             say_failure (EXIT_OTHER, "zeromq: %s", zmq_strerror (zmq_errno ()));
         ask_close (a);
         return NULL;
     }
-    zmq_setsockopt (a->socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
-    zmq_setsockopt (a->socket, ZMQ_LINGER, &linger, sizeof linger);
-    zmq_setsockopt (a->socket, ZMQ_RECONNECT_IVL, &retry, sizeof retry);
-    zmq_setsockopt (a->socket, ZMQ_RECONNECT_IVL_MAX, &retry_most,
-                    sizeof retry_most);
     return a;
 }
 
@@ -71,143 +78,103 @@ void ask_close (struct ask *a)
     free (a);
 }
 
-struct ask *ask_open (int *ret_status)
-{
-    struct ask *a = open_socket (ZMQ_DEALER, ret_status);
-
-    if (a)
-        zmq_connect (a->socket, a->to.bus); // checked by endpoints_find ()
-    return a;
-}
-
 const struct msg *ask_answer (const struct ask *a)
 {
-    return &a->answer;
+    return &a->in.msg;
 }
 
-/* 1: one more frame is in the body, its size in *ret_size (-1: too large). */
-static int read_frame (struct ask *a, int *ret_size, bool *ret_more)
-{
-    size_t size = sizeof (int);
-    int flag = 0, n;
-
-    n = zmq_recv (a->socket, a->body, sizeof a->body, ZMQ_DONTWAIT);
-    if (n < 0)
-        return 0;
-    zmq_getsockopt (a->socket, ZMQ_RCVMORE, &flag, &size);
-    *ret_size = n > (int) sizeof a->body ? -1 : n;
-    *ret_more = flag != 0;
-    return 1;
-}
-
-/* A whole message: 1 and decoded, 0 none is there, -1 none of ours. */
-static int read_message (struct ask *a)
-{
-    struct codec_error error;
-    bool rest = true, magic = false;
-    int size = -1;
-
-    if (!read_frame (a, &size, &rest))
-        return 0;
-    while (rest) {
-        magic = size == 4 && memcmp (a->body, PROTOCOL_MAGIC, 4) == 0;
-        if (!read_frame (a, &size, &rest))
-            return 0;
-    }
-    if (!magic || size < 0)
-        return -1;
-    return codec_decode (a->body, (size_t) size, &a->answer, &error) ? -1 : 1;
-}
-
-/* 1 something is there, 0 not until `until`, -1 interrupted. */
-static int wait_until (struct ask *a, int64_t until)
-{
-    zmq_pollitem_t item = {a->socket, -1, ZMQ_POLLIN, 0};
-    int64_t left = until < 0 ? -1 : until - clock_monotonic_ms ();
-
-    if (until >= 0 && left < 0)
-        left = 0;
-    return zmq_poll (&item, 1, (long) left);
-}
-
+/* Of a broker of this host it can be told that it does not run. */
 static bool absent (const struct ask *a)
 {
+    const char *runtime = a->to.at[0].runtime;
     char path[PATH_BYTES + 16];
 
-    if (!a->to.runtime[0])
+    if (!runtime[0])
         return false;
-    snprintf (path, sizeof path, "%s/broker.lock", a->to.runtime);
+    snprintf (path, sizeof path, "%s/broker.lock", runtime);
     return lock_query (path) == LOCK_FREE;
 }
 
 static int no_answer (const struct ask *a)
 {
+    char names[1024];
+
+    endpoints_text (&a->to, names, sizeof names);
     if (absent (a))
         return say_failure (EXIT_NO_BROKER,
                             "no broker runs at %s: start slotbus-broker",
-                            a->to.bus);
+                            names);
     return say_failure (EXIT_NO_BROKER, "no answer from the broker at %s",
-                        a->to.bus);
+                        names);
 }
 
-/* The answer within the time that it is given: the longer, if a broker is
- * there; one that has just died may be about to return. */
-static int wait_answer (struct ask *a)
+/* Something to read within LOOK_MS, or by `until`. */
+static bool is_readable (struct ask *a, int64_t until)
 {
-    int64_t start = clock_monotonic_ms (), now = start;
+    zmq_pollitem_t item = {a->socket, -1, ZMQ_POLLIN, 0};
+    int64_t left = until - clock_monotonic_ms ();
 
-    while (now - start < ANSWER_MS) {
-        int rc = wait_until (a, now + LOOK_MS);
+    if (left > LOOK_MS)
+        left = LOOK_MS;
+    return zmq_poll (&item, 1, left > 0 ? (long) left : 0) > 0;
+}
 
-        if (rc > 0 && read_message (a) > 0)
+/* 1 answered, 0 not by `until`, -1 there is no broker. One that has just died
+ * may be about to return. */
+static int wait_answer (struct ask *a, int64_t asked, int64_t until)
+{
+    int64_t now;
+
+    do {
+        if (is_readable (a, until) && link_receive (a->socket, &a->in) > 0)
             return 1;
         now = clock_monotonic_ms ();
-        if (rc == 0 && now - start > ABSENT_MS && absent (a))
-            return 0;
-    }
+        if (now - asked > ABSENT_MS && absent (a))
+            return -1;
+    } while (now < until);
     return 0;
+}
+
+/* Asked again elsewhere it is the same question: nothing counts up, and a KILL
+ * has its id. */
+static int ask_next_one (struct ask *a)
+{
+    zmq_close (a->socket);
+    a->at = (a->at + 1) % a->to.count;
+    return connect_socket (a);
+}
+
+/* Each broker of the list in turn, and around again. 0, or an exit status. */
+static int ask_around (struct ask *a, enum verb verb, const void *fields)
+{
+    int64_t asked = clock_monotonic_ms (), now = asked;
+    int64_t share = ask_share_ms (&a->to, ANSWER_MS);
+    int rc;
+
+    for (;;) {
+        if (link_send (a->socket, &a->in, verb, fields) && errno == EMSGSIZE)
+            return say_failure (EXIT_BUG, "%s cannot be encoded",
+                                verb_name (verb));
+        rc = wait_answer (a, asked, now + share);
+        now = clock_monotonic_ms ();
+        if (rc > 0)
+            return 0;
+        if (rc < 0 || now - asked >= ANSWER_MS || ask_next_one (a))
+            return no_answer (a);
+    }
 }
 
 int ask_call (struct ask *a, enum verb verb, const void *fields,
               enum verb wanted)
 {
-    size_t size = codec_encode (verb, fields, a->body, sizeof a->body);
+    int status = ask_around (a, verb, fields);
 
-    if (size == 0)
-        return say_failure (EXIT_BUG, "%s cannot be encoded", verb_name (verb));
-    if (zmq_send (a->socket, PROTOCOL_MAGIC, 4, ZMQ_SNDMORE) < 0 ||
-        zmq_send (a->socket, a->body, size, 0) < 0)
-        return no_answer (a);
-    if (!wait_answer (a))
-        return no_answer (a);
-    if (a->answer.verb == wanted)
+    if (status)
+        return status;
+    if (a->in.msg.verb == wanted)
         return 0;
-    if (a->answer.verb == VERB_ERROR)
-        return say_refusal (&a->answer.error);
+    if (a->in.msg.verb == VERB_ERROR)
+        return say_refusal (&a->in.msg.error);
     return say_failure (EXIT_BUG, "the broker answered %s with %s",
-                        verb_name (verb), verb_name (a->answer.verb));
-}
-
-struct ask *ask_listen (const char *topic_prefix, int *ret_status)
-{
-    struct ask *a = open_socket (ZMQ_SUB, ret_status);
-
-    if (a) {
-        zmq_setsockopt (a->socket, ZMQ_SUBSCRIBE, topic_prefix,
-                        strlen (topic_prefix));
-        zmq_connect (a->socket, a->to.events);
-    }
-    return a;
-}
-
-int ask_next (struct ask *a, int64_t deadline)
-{
-    for (;;) {
-        int rc = wait_until (a, deadline);
-
-        if (rc <= 0)
-            return 0;
-        if (read_message (a) > 0)
-            return 1;
-    }
+                        verb_name (verb), verb_name (a->in.msg.verb));
 }

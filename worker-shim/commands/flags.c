@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "commands/say.h"
+#include "protocol/nearest.h"
 
 enum { MAX_FLAGS = 32, MAX_WORD = 64 };
 static const double YEAR_MS = 366 * 24 * 3600e3;
@@ -105,53 +106,6 @@ int tokens_of (const char *text, struct u64s *tokens)
     return 0;
 }
 
-/* Edits (insert, delete, change, swap neighbours) between two short words. */
-static unsigned distance (const char *a, const char *b)
-{
-    unsigned row[3][MAX_WORD + 1];
-    size_t n = strlen (a), m = strlen (b);
-
-    if (n > MAX_WORD || m > MAX_WORD)
-        return MAX_WORD;
-    for (size_t j = 0; j <= m; j++)
-        row[0][j] = (unsigned) j;
-    for (size_t i = 1; i <= n; i++) {
-        unsigned *now = row[i % 3], *up = row[(i + 2) % 3];
-        unsigned *above = row[(i + 1) % 3];
-
-        now[0] = (unsigned) i;
-        for (size_t j = 1; j <= m; j++) {
-            unsigned best = up[j - 1] + (a[i - 1] != b[j - 1]);
-
-            if (up[j] + 1 < best)
-                best = up[j] + 1;
-            if (now[j - 1] + 1 < best)
-                best = now[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] &&
-                a[i - 2] == b[j - 1] && above[j - 2] + 1 < best)
-                best = above[j - 2] + 1;
-            now[j] = best;
-        }
-    }
-    return row[n % 3][m];
-}
-
-const char *nearest_word (const char *word, const char *const *words)
-{
-    const char *best = NULL;
-    unsigned least = MAX_WORD;
-
-    for (; *words; words++) {
-        unsigned d = distance (word, *words);
-
-        if (d < least) {
-            least = d;
-            best = *words;
-        }
-    }
-    return least <= 1 + strlen (word) / 4 ? best : NULL;
-}
-
 static int unknown_flag (const struct command *command,
                          const struct flag *flags, const char *given)
 {
@@ -189,12 +143,25 @@ static int take_number (const struct command *command, const struct flag *flag,
     return bad_value (command, flag, range, text);
 }
 
+static int take_text (const struct command *command, const struct flag *flag,
+                      const char *text)
+{
+    struct texts *texts = flag->value;
+
+    if (texts->count == MAX_TEXTS)
+        return usage_error (command, "%s: at most %d of them", flag->name,
+                            MAX_TEXTS);
+    texts->at[texts->count++] = text;
+    return 0;
+}
+
 static int take_value (const struct command *command, const struct flag *flag,
                        const char *text)
 {
     switch (flag->kind) {
     case FLAG_BOOL: *(bool *) flag->value = true; return 0;
     case FLAG_TEXT: *(const char **) flag->value = text; return 0;
+    case FLAG_TEXTS: return take_text (command, flag, text);
     case FLAG_NUMBER: return take_number (command, flag, text);
     case FLAG_DURATION:
         return duration_of (text, flag->value) == 0

@@ -17,9 +17,17 @@
 enum flag_kind {
     FLAG_BOOL,     // bool
     FLAG_TEXT,     // const char *, borrowed from argv
+    FLAG_TEXTS,    // struct texts: may be given again
     FLAG_NUMBER,   // uint64_t, within min..max
     FLAG_DURATION, // int64_t ms: 90, 1.5h, 250ms; a bare number is seconds
     FLAG_TOKENS    // struct u64s: 17, 17-21, 17,19; may be given again
+};
+
+enum { MAX_TEXTS = 16 };
+
+struct texts {
+    unsigned count;
+    const char *at[MAX_TEXTS]; // borrowed from argv
 };
 
 struct flag {
@@ -57,9 +65,5 @@ int number_of (const char *text, uint64_t min, uint64_t max,
 int duration_of (const char *text, int64_t *ret_ms);
 /* Adds "17-21,30" to a list; 0/-1: not that, or full. */
 int tokens_of (const char *text, struct u64s *tokens);
-
-/* The word nearest to `word` among `words` (NULL ends them), if it is near
- * enough to have been meant; else NULL. */
-const char *nearest_word (const char *word, const char *const *words);
 
 #endif

@@ -106,19 +106,21 @@ static int handle (struct grant_wait *w, char last[1024])
 }
 
 /* Can be told on its own host only. */
-static bool is_gone (const struct endpoints *broker)
+static bool is_gone (const struct endpoint_list *to)
 {
+    const char *runtime = to->at[0].runtime;
     char path[PATH_BYTES + 16];
 
-    snprintf (path, sizeof path, "%s/broker.lock", broker->runtime);
-    return broker->runtime[0] && lock_query (path) == LOCK_FREE;
+    snprintf (path, sizeof path, "%s/broker.lock", runtime);
+    return runtime[0] && lock_query (path) == LOCK_FREE;
 }
 
 /* A shim that has nothing from its broker says nothing. Where no broker is,
  * that is the answer; else it is waited for. */
 static int check_broker (const struct grant_wait *w, int64_t silent_ms)
 {
-    struct endpoints to;
+    struct endpoint_list to;
+    char names[1024];
     int status = ask_where (&to);
 
     if (status)
@@ -126,9 +128,10 @@ static int check_broker (const struct grant_wait *w, int64_t silent_ms)
     if (is_gone (&to) || (w->request.nowait && silent_ms >= PATIENCE_MS))
         return say_failure (EXIT_NO_BROKER,
                             "no answer from the broker at %s: is one running?",
-                            to.bus);
+                            endpoints_text (&to, names, sizeof names));
     if (silent_ms >= PATIENCE_MS && silent_ms < PATIENCE_MS + SILENT_MS)
-        fprintf (stderr, "Waiting for the broker at %s\n", to.bus);
+        fprintf (stderr, "Waiting for the broker at %s\n",
+                 endpoints_text (&to, names, sizeof names));
     return 0;
 }
 
@@ -136,7 +139,7 @@ static int check_broker (const struct grant_wait *w, int64_t silent_ms)
  * should know why nothing happens. */
 static int mention_absence (struct grant_wait *w)
 {
-    struct endpoints to;
+    struct endpoint_list to;
     char error[4 * PATH_BYTES];
     bool denied;
     bool gone = endpoints_find (&to, &denied, error, sizeof error)

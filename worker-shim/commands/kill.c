@@ -34,7 +34,7 @@ const struct command command_kill = {
                 "  slotbus kill consilio --label api --reason 'runs wild'\n",
     .run = run_kill};
 
-enum { FIRST_POLL_MS = 20, LAST_POLL_MS = 250 };
+enum { FIRST_POLL_MS = 20, LAST_POLL_MS = 250, MAX_GRACE_MS = 3600000 };
 
 struct wish {
     struct msg_kill kill;
@@ -44,6 +44,17 @@ struct wish {
     int64_t grace_ms;
     bool yes, emoji;
 };
+
+/* No label at all would mean every agent: an empty one is a mistake. */
+static int check_values (const struct wish *w)
+{
+    if (w->label && !*w->label)
+        return say_failure (EXIT_BAD_VALUE,
+                            "--label: expected the name of an agent, got ''");
+    if (w->grace_ms == 0 || w->grace_ms > MAX_GRACE_MS)
+        return say_failure (EXIT_BAD_VALUE, "--grace: expected 1ms..1h");
+    return 0;
+}
 
 static int read_wish (struct wish *w, int argc, char **argv)
 {
@@ -62,6 +73,7 @@ static int read_wish (struct wish *w, int argc, char **argv)
     int status;
 
     message_init_fields (k, VERB_KILL);
+    w->grace_ms = -1;
     if (flags_read (&command_kill, flags, FLAGS_ANYWHERE, argc, argv, &words,
                     &status))
         return status ? status : -1;
@@ -69,12 +81,14 @@ static int read_wish (struct wish *w, int argc, char **argv)
         return usage_error (&command_kill, "one project is needed");
     if (w->label && w->token)
         return usage_error (&command_kill, "--label or --token, not both");
+    if ((status = check_values (w)))
+        return status;
     if (project_key_of (words.at[0], k->project))
         return say_failure (EXIT_BAD_VALUE, "'%s' is not the name of a project",
                             words.at[0]);
     k->id = random_u64 ();
     k->token = w->token;
-    k->grace_ms = (uint64_t) w->grace_ms;
+    k->grace_ms = w->grace_ms < 0 ? 0 : (uint64_t) w->grace_ms;
     if (w->label)
         copy_text (k->label, sizeof k->label, w->label);
     copy_text (k->reason, sizeof k->reason,

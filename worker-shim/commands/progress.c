@@ -46,7 +46,8 @@ static int take_percent (const char *text, struct msg_progress *p)
 
     if (*end == '%')
         end++;
-    if (*text < '0' || *text > '9' || *end || !(percent <= 100))
+    if (*text < '0' || *text > '9' || strpbrk (text, "xX") || *end ||
+        !(percent <= 100))
         return say_failure (EXIT_BAD_VALUE,
                             "percent: expected 0..100, got '%s'", text);
     p->percent = percent;
@@ -61,9 +62,8 @@ static int take_phase (const char *text, struct msg_progress *p)
     slash = strchr (copy, '/');
     if (slash)
         *slash++ = 0;
-    if (number_of (copy, 0, 1000, &p->phase) ||
-        (slash && number_of (slash, 1, 1000, &p->phases)) ||
-        (slash && p->phase > p->phases))
+    if (!slash || number_of (copy, 0, 1000, &p->phase) ||
+        number_of (slash, 1, 1000, &p->phases) || p->phase > p->phases)
         return say_failure (EXIT_BAD_VALUE, "--phase: expected 3/4, got '%s'",
                             text);
     return 0;

@@ -41,9 +41,8 @@ int reach_project (struct reach *ret_reach, const char *typed)
     copy_text (r.typed, sizeof r.typed, typed);
     if (folder_project (r.project, r.folder, sizeof r.folder, error,
                         sizeof error))
-        return say_failure (errno == EACCES || errno == EPERM
-                                ? EXIT_NOT_ALLOWED
-                                : EXIT_BAD_CONFIG,
+        return say_failure (errno == EACCES || errno == EPERM ? EXIT_NOT_ALLOWED
+                                                              : EXIT_BAD_CONFIG,
                             "%s", error);
     *ret_reach = r;
     return 0;
@@ -321,7 +320,7 @@ static int spawn_by_enclosing (const struct reach *r, const char *named)
 static int bring_up (const struct reach *r, int64_t deadline)
 {
     const char *enclosing = getenv ("SLOTBUS_SHIM");
-    struct endpoints to;
+    struct endpoint_list to;
     int status = ask_where (&to);
 
     if (status)

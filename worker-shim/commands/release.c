@@ -65,6 +65,9 @@ static int read_wish (struct wish *w, int argc, char **argv)
                             "a number of slots or --token, not both");
     if (w->force && w->tokens.count == 0)
         return usage_error (&command_release, "--force needs --token");
+    if (w->force && (w->kill || w->watch))
+        return usage_error (&command_release,
+                            "--force contradicts --kill and --watch");
     w->project = words.at[0];
     if (words.count == 2 && number_of (words.at[1], 1, MAX_SLOTS, &w->count))
         return say_failure (EXIT_BAD_VALUE, "slots: expected 1..%d, got '%s'",
@@ -143,7 +146,7 @@ static int nothing_held (const struct wish *w)
  * successor's to release. */
 static bool still_counted (const struct reach *reach)
 {
-    struct endpoints to;
+    struct endpoint_list to;
     struct snapshot s;
     const struct row_project *row;
     char error[4 * PATH_BYTES];

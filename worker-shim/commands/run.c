@@ -26,6 +26,7 @@
 #include "commands/flags.h"
 #include "commands/grant.h"
 #include "commands/jobserver.h"
+#include "commands/keeper_path.h"
 #include "commands/reach.h"
 #include "commands/say.h"
 #include "keeper_wire.h"
@@ -168,43 +169,18 @@ static void fill_request (const struct wish *w, struct reach *reach,
 
 /* ---- the keeper ---- */
 
-/* SLOTBUS_KEEPER, else ../libexec/slotbus beside bin (installed), else beside
- * slotbus (built), else by PATH. */
-static void keeper_path (char *ret_path, size_t size)
-{
-    const char *given = getenv ("SLOTBUS_KEEPER");
-    char self[PATH_BYTES];
-    ssize_t n = readlink ("/proc/self/exe", self, sizeof self - 1);
-    char *slash;
-
-    snprintf (ret_path, size, "%s", given && *given ? given : "");
-    if (*ret_path)
-        return;
-    self[n > 0 ? n : 0] = 0;
-    slash = strrchr (self, '/');
-    if (slash) {
-        *slash = 0;
-        snprintf (ret_path, size, "%s/../libexec/slotbus/slotbus-keeper", self);
-        if (access (ret_path, X_OK) == 0)
-            return;
-        snprintf (ret_path, size, "%s/slotbus-keeper", self);
-        if (access (ret_path, X_OK) == 0)
-            return;
-    }
-    snprintf (ret_path, size, "slotbus-keeper");
-}
-
 /* RUNTIME/witness of a broker of this host; "" where there is none. */
 static void witness_path (uint64_t token, char *ret_path, size_t size)
 {
-    struct endpoints to;
+    struct endpoint_list to;
     char error[4 * PATH_BYTES], folder[PATH_BYTES + 16];
     bool denied;
 
     ret_path[0] = 0;
-    if (endpoints_find (&to, &denied, error, sizeof error) || !to.runtime[0])
+    if (endpoints_find (&to, &denied, error, sizeof error) ||
+        !to.at[0].runtime[0])
         return;
-    snprintf (folder, sizeof folder, "%s/witness", to.runtime);
+    snprintf (folder, sizeof folder, "%s/witness", to.at[0].runtime);
     if (access (folder, W_OK | X_OK) == 0)
         snprintf (ret_path, size, "%s/%llu", folder,
                   (unsigned long long) token);

@@ -11,6 +11,7 @@
 #include "bus/base.h"
 #include "bus/lock.h"
 #include "bus/log.h"
+#include "bus/machine.h"
 #include "bus/proc.h"
 #include "commands/ask.h"
 #include "commands/flags.h"
@@ -67,7 +68,11 @@ static int take_lock (struct serve_options *o, const char *project)
 static int fill_host (struct shim_settings *settings)
 {
     char state[PATH_BYTES], error[2 * PATH_BYTES];
+    struct machine machine;
 
+    machine_read ("/proc", &machine);
+    settings->cores = machine.cores;
+    settings->memory_bytes = machine.memory_bytes;
     if (folder_state (state, sizeof state, error, sizeof error) ||
         folder_make (state, 0700, error, sizeof error))
         return say_failure (EXIT_BAD_CONFIG, "%s", error);
@@ -92,7 +97,7 @@ static int fill (struct serve_options *o, const struct reach *r)
     if (strcmp (r->typed, r->project) != 0)
         copy_text (settings->display, sizeof settings->display, r->typed);
     settings->self = (struct who){getpid (), proc_start (getpid ())};
-    settings->own_host = o->broker.runtime[0] != 0;
+    settings->own_host = o->broker.at[0].runtime[0] != 0;
     settings->boottime = !settings->own_host;
     o->folder = r->folder;
     return fill_host (settings);

@@ -8,11 +8,6 @@ void backoff_init (struct backoff *b, int64_t first_ms, int64_t most_ms)
     b->step_ms = b->first_ms;
 }
 
-void backoff_reset (struct backoff *b)
-{
-    b->step_ms = b->first_ms;
-}
-
 int64_t backoff_next (struct backoff *b, uint64_t random)
 {
     int64_t step = b->step_ms;

@@ -17,8 +17,6 @@ struct backoff {
 };
 
 void backoff_init (struct backoff *b, int64_t first_ms, int64_t most_ms);
-/* Begin anew: the last try was answered. */
-void backoff_reset (struct backoff *b);
 /* ms until the next try. */
 int64_t backoff_next (struct backoff *b, uint64_t random);
 

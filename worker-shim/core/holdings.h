@@ -48,7 +48,8 @@ struct slot {
     bool lost;             // granted to a session that is over
     bool stranger;         // RELEASING: never ours; a user named the token
     bool sent;             // said to the broker since the last BEAT
-    uint8_t status;        // KEPT, REAPED: exit status of the run
+    uint8_t status;        // KEPT, REAPED: exit status of the run,
+    uint64_t seq;          // and of the REAPED that says so
     uint64_t offered_to;   // client that has not confirmed its GRANT yet
     uint64_t offered_seq;  // its request
     char label[257];       // as progress calls it; "" = none yet

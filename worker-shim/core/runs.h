@@ -38,8 +38,10 @@ struct run {
     bool lost;          // of a session that is over
     bool exited;
     int32_t status;  // wait status of CMD, once exited
-    unsigned untold; // STARTED that the broker has not answered
-    bool sent;       // STARTED was said since the last BEAT
+    uint64_t seq;    // of its newest STARTED,
+    uint64_t first;  // and of its first
+    bool untold;     // the broker has not answered the newest
+    bool sent;       // it was said since the last BEAT
     char cookie[96];
     char cgroup[256];
     char label[257];

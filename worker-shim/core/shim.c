@@ -8,7 +8,7 @@
 
 enum {
     LEAVE_MS = 2000, // how long a BYE, or its preparation, may take
-    LEAVE_TRIES = 3  // how often BYE is said in that time
+    LEAVE_TRIES = 3  // how often BYE is said in that time at least
 };
 
 struct shim *shim_create (const struct shim_settings *settings, int64_t now)
@@ -135,9 +135,12 @@ static void end (struct shim *s, struct actions *out)
 
 static void say_bye (struct shim *s, int64_t now, struct actions *out)
 {
+    int64_t beat = s->tenure.beat_ms, most = LEAVE_MS / LEAVE_TRIES;
+
+    if (s->tenure.state != TENURE_LEAVING)
+        s->leave_by = now + LEAVE_MS;
     tenure_leave (&s->tenure);
-    s->byes++;
-    s->next_bye = now + LEAVE_MS / LEAVE_TRIES;
+    s->next_bye = now + (beat < most ? beat : most);
     shim_say_bye (s, out);
 }
 
@@ -146,7 +149,6 @@ void shim_bye_heard (struct shim *s, int64_t now, struct actions *out)
 {
     if (s->tenure.state != TENURE_LEAVING)
         return;
-    s->byes = 0;
     shim_lose_session (s, now, out);
     if (is_idle (s))
         end (s, out);
@@ -156,7 +158,7 @@ static void go_on_leaving (struct shim *s, int64_t now, struct actions *out)
 {
     if (now < s->next_bye)
         return;
-    if (s->byes < LEAVE_TRIES)
+    if (now < s->leave_by)
         say_bye (s, now, out);
     else
         shim_bye_heard (s, now, out);
@@ -197,6 +199,8 @@ static void take_turn (struct shim *s, uint64_t random, int64_t now,
         return;
     if (now >= s->tenure.next_beat)
         beat (s, now, out);
+    if (tenure_sample (&s->tenure, now))
+        shim_say_sample (s, out);
     shim_serve (s, now, out);
     shim_say_news (s, out);
 }

@@ -35,6 +35,8 @@ struct shim_settings {
     char display[65];
     char host[65], machine[65], boot[65];
     struct who self;
+    uint32_t cores;        // of this host, that may be used; 0 = not known
+    uint64_t memory_bytes; // likewise
     bool boottime;    // now counts on CLOCK_BOOTTIME (remote broker)
     bool own_host;    // the broker is reached by ipc: R9 may apply
     int64_t hello_ms; // between HELLOs before the first WELCOME (500)
@@ -53,6 +55,7 @@ enum action_kind {
                         // who.start: nothing of it is older, 0 = not known
     ACT_END_SUPERVISOR, // who: SIGTERM by its pidfd
     ACT_SPAWN,          // project, who, client: fork another project's shim
+    ACT_SAMPLE,         // session: tell the broker how this host is
     ACT_RECONNECT,      // no answer for 3 H: make the socket anew
     ACT_READY,          // the session is LIVE for the first time
     ACT_LOG,            // text: one journal line
@@ -61,7 +64,7 @@ enum action_kind {
 
 struct action {
     enum action_kind kind;
-    uint64_t client, keeper, token;
+    uint64_t client, keeper, token, session;
     enum verb verb;
     const void *fields;                 // struct msg_*, the actions' own
     const struct keeper_packet *packet; // likewise

@@ -125,16 +125,18 @@ static void on_beat_ok (struct shim *s, const struct msg_beat_ok *in,
 
 /* ---- OK and ERROR ---- */
 
-static void started_heard (struct shim *s, const struct u64s *tokens,
-                           int64_t now, struct actions *out)
+/* An answer to an older one says at least that the broker knows of the tree;
+ * to one of the run that was here before, nothing. */
+static void started_heard (struct shim *s, const struct msg_ok *in, int64_t now,
+                           struct actions *out)
 {
     struct run *run =
-        tokens->count ? runs_find (&s->runs, tokens->at[0]) : NULL;
+        in->tokens.count ? runs_find (&s->runs, in->tokens.at[0]) : NULL;
 
-    if (!run)
+    if (!run || in->seq < run->first)
         return;
-    if (run->untold)
-        run->untold--;
+    if (in->seq == run->seq)
+        run->untold = false;
     if (!run->unknown)
         return;
     run->unknown = false;
@@ -148,7 +150,7 @@ static void on_ok (struct shim *s, const struct msg_ok *in, int64_t now,
     struct request *r = requests_find (&s->requests, in->seq);
 
     switch (verb_of_name (in->re, strlen (in->re))) {
-    case VERB_STARTED: started_heard (s, &in->tokens, now, out); break;
+    case VERB_STARTED: started_heard (s, in, now, out); break;
     case VERB_CANCEL:
         if (r && !r->client)
             requests_remove (&s->requests, in->seq);
@@ -182,17 +184,36 @@ static void forget_strangers (struct shim *s, struct actions *out)
     shim_tell_released (s, out);
 }
 
+/* Until the broker knows which of two hosts lives: after a reboot that takes
+ * a ttl. */
+static void tell_contested (struct request *r, const char *detail,
+                            struct actions *out)
+{
+    struct msg_queued told;
+
+    message_init_fields (&told, VERB_QUEUED);
+    told.seq = r->client_seq;
+    told.count = r->ask.count;
+    told.position = 1;
+    copy_text (told.reason, sizeof told.reason, "PAUSED");
+    copy_text (told.detail, sizeof told.detail, detail);
+    actions_tell (out, r->client, VERB_QUEUED, &told);
+}
+
 /* Who waits here can only hope for what the broker will not give. */
 static void on_hello_refused (struct shim *s, enum err error,
                               const char *detail, struct actions *out)
 {
     uint64_t seq = 0;
 
-    if (error == ERR_RATE)
-        return; // for now
+    if (error == ERR_RATE || error == ERR_EXPIRED)
+        return; // for now; or of a HELLO that came late
     for (struct request *r; (r = requests_after (&s->requests, seq));) {
         seq = r->seq;
-        close_request (s, seq, error, detail, out);
+        if (error != ERR_HOST_CONFLICT || r->ask.nowait)
+            close_request (s, seq, error, detail, out);
+        else if (r->client)
+            tell_contested (r, detail, out);
     }
 }
 
@@ -202,6 +223,8 @@ static void on_refused (struct shim *s, const struct msg_error *in,
     enum err error = err_of_name (in->error);
     struct request *r = requests_find (&s->requests, in->seq);
 
+    if (error == ERR_RATE)
+        return; // for now: it is said again with the next BEAT
     switch (verb_of_name (in->re, strlen (in->re))) {
     case VERB_REQUEST:
         close_request (s, in->seq, error, in->detail, out);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "core/shim_state.h"
 
+#include <math.h>
 #include <string.h>
 
 /* One packet of a local command. */
@@ -180,13 +181,44 @@ static void forward_progress (struct shim *s, const struct msg_progress *in,
         actions_send (out, VERB_PROGRESS, &told);
 }
 
+/* Which key the broker would refuse; NULL: none. It would tell us, and nobody
+ * else. */
+static const char *impossible (const struct msg_progress *in)
+{
+    if (in->phase > in->phases)
+        return "phase";
+    if (!isnan (in->percent) && !(in->percent >= 0 && in->percent <= 100))
+        return "percent";
+    return NULL;
+}
+
+static void refuse_progress (const struct ask *ask, const char *key,
+                             struct actions *out)
+{
+    struct msg_error error;
+
+    message_init_fields (&error, VERB_ERROR);
+    copy_text (error.re, sizeof error.re, verb_name (VERB_PROGRESS));
+    copy_text (error.error, sizeof error.error, err_name (ERR_BAD_ARG));
+    copy_text (error.key, sizeof error.key, key);
+    copy_text (error.detail, sizeof error.detail,
+               strcmp (key, "phase") == 0 ? "expected at most phases"
+                                          : "expected 0..100");
+    actions_tell (out, ask->client, VERB_ERROR, &error);
+}
+
 /* PROGRESS - news, not a promise: what is lost is overtaken by the next. */
 static void on_progress (struct shim *s, const struct ask *ask,
                          struct actions *out)
 {
     const struct msg_progress *in = &ask->in->progress;
+    const char *wrong = impossible (in);
     struct slot *slot = NULL;
 
+    if (wrong) {
+        refuse_progress (ask, wrong, out);
+        return;
+    }
     if (in->token)
         slot = by_token (s, in->token);
     else if (in->label[0])

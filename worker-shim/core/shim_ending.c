@@ -8,9 +8,11 @@ void shim_release_slot (struct slot *slot)
     slot->sent = false;
 }
 
-void shim_unkeep (struct slot *slot)
+void shim_reap_slot (struct shim *s, struct slot *slot)
 {
     slot->state = SLOT_REAPED;
+    slot->tree = slot->token; // said by itself, whatever it ran with
+    slot->seq = ++s->told;
     slot->sent = false;
 }
 
@@ -63,12 +65,14 @@ void shim_run_gone (struct shim *s, struct run *run)
 {
     uint8_t status = run_exit_status (run->status);
 
+    s->told++;
     for (struct slot *at = NULL;
          (at = holdings_next_of (&s->holdings, run->token, at));) {
         bool keep = at->reservation && !at->give_up && !at->lost;
 
         at->state = keep ? SLOT_KEPT : SLOT_REAPED;
         at->status = status;
+        at->seq = s->told;
         at->sent = false;
     }
     runs_remove (&s->runs, run);
@@ -110,13 +114,13 @@ static void give_back_runs (struct shim *s, const struct who *of,
     }
 }
 
-static void give_back_slot (struct slot *slot)
+static void give_back_slot (struct shim *s, struct slot *slot)
 {
     switch (slot->state) {
     case SLOT_IDLE:
     case SLOT_BOUND:
     case SLOT_INHERITED: shim_release_slot (slot); break;
-    case SLOT_KEPT: shim_unkeep (slot); break;
+    case SLOT_KEPT: shim_reap_slot (s, slot); break;
     default: break; // runs and leftovers go when they are proven gone
     }
 }
@@ -128,7 +132,7 @@ void shim_give_back (struct shim *s, const struct who *of, const char *why,
     give_back_runs (s, of, why, out);
     for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
         if (of_whom (at->supervisor, of))
-            give_back_slot (at);
+            give_back_slot (s, at);
     }
 }
 
@@ -155,7 +159,7 @@ static void lose_slot (struct shim *s, struct slot *slot)
     case SLOT_IDLE:
     case SLOT_BOUND: holdings_drop (&s->holdings, slot->token); break;
     case SLOT_TAKEN: slot->lost = true; break;
-    case SLOT_KEPT: shim_unkeep (slot); break;
+    case SLOT_KEPT: shim_reap_slot (s, slot); break;
     default: break;
     }
 }

@@ -41,10 +41,12 @@ static const char *objection (struct shim *s, const struct run *run,
     return NULL;
 }
 
-static void started (struct run *run, const struct keeper_packet *in)
+static void started (struct shim *s, struct run *run,
+                     const struct keeper_packet *in)
 {
     run->process = (struct who){.pid = in->pid, .start = in->pid_start};
-    run->untold++;
+    run->seq = ++s->told;
+    run->untold = true;
     run->sent = false;
 }
 
@@ -94,7 +96,8 @@ static void on_attach (struct shim *s, uint64_t keeper,
     copy_text (run->label, sizeof run->label, in->label);
     name_slots (s, run);
     run->unknown = fills_reservation (s, run);
-    started (run, in);
+    started (s, run, in);
+    run->first = run->seq;
     if (tenure_valid (&s->tenure, now))
         shim_arm (s, run, out);
 }
@@ -106,7 +109,7 @@ static void on_tree (struct shim *s, struct run *run,
     switch (in->type) {
     case KEEPER_STARTED:
         if (in->pid > 0)
-            started (run, in);
+            started (s, run, in);
         break;
     case KEEPER_EXITED:
         run->exited = true;
@@ -172,13 +175,6 @@ void shim_clean (struct shim *s, struct slot *slot, const struct row_limbo *row,
                  sizeof clean->cookie);
 }
 
-static void reap_leftover (struct slot *slot)
-{
-    slot->state = SLOT_REAPED;
-    slot->tree = slot->token;
-    slot->sent = false;
-}
-
 void shim_on_cleaned (struct shim *s, uint64_t token, int64_t now,
                       struct actions *out)
 {
@@ -191,5 +187,5 @@ void shim_on_cleaned (struct shim *s, uint64_t token, int64_t now,
     if (run && run->state == RUN_CLEANING)
         shim_run_gone (s, run);
     else if (slot && slot->state == SLOT_LEFTOVER)
-        reap_leftover (slot);
+        shim_reap_slot (s, slot);
 }

@@ -34,7 +34,7 @@ static void release_one (struct shim *s, struct release *r, struct slot *slot,
     case SLOT_IDLE:
     case SLOT_BOUND:
     case SLOT_INHERITED: shim_release_slot (slot); break;
-    case SLOT_KEPT: shim_unkeep (slot); break;
+    case SLOT_KEPT: shim_reap_slot (s, slot); break;
     default: break; // on its way
     }
     u64s_add (&r->open, slot->token);
@@ -130,13 +130,17 @@ static enum err whose (struct shim *s, const struct msg_release *in,
     struct who who[MAX_SUPERVISORS];
     size_t count = holders (s, who, MAX_SUPERVISORS);
 
-    for (size_t i = 0; in->count && i < count; i++) {
+    if (!in->count) {
+        snprintf (ret_why, size, "expected tokens or a count");
+        return ERR_BAD_ARG;
+    }
+    for (size_t i = 0; i < count; i++) {
         if ((uint64_t) who[i].pid == in->supervisor || count == 1) {
             *ret_who = who[i];
             return ERR_NONE;
         }
     }
-    if (in->count && count == 0)
+    if (count == 0)
         return ERR_NONE;
     name_pids (who, count, ret_why, size);
     return ERR_CONFLICT;
@@ -215,9 +219,7 @@ static void busy_token (struct shim *s, uint64_t token)
         holdings_drop (&s->holdings, token);
         return;
     }
-    slot->state = SLOT_REAPED;
-    slot->tree = token;
-    slot->sent = false;
+    shim_reap_slot (s, slot);
 }
 
 /* The broker has heard that their runs ended: they are idle. */

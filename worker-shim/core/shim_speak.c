@@ -17,6 +17,8 @@ void shim_say_hello (struct shim *s, uint64_t nonce, struct actions *out)
     copy_text (hello.boot, sizeof hello.boot, of->boot);
     hello.pid = (uint64_t) of->self.pid;
     hello.start = (uint64_t) of->self.start;
+    hello.cores = of->cores;
+    hello.memory_bytes = of->memory_bytes;
     hello.successor = true; // the shell holds the project's lock
     copy_text (hello.broker, sizeof hello.broker, s->tenure.broker);
     hello.epoch = s->tenure.epoch;
@@ -50,6 +52,11 @@ void shim_say_beat (struct shim *s, int64_t now, struct actions *out)
     acks_carry (&s->acks, beat.seq, &beat.acks);
     actions_send (out, VERB_BEAT, &beat);
     forget_sent (s);
+}
+
+void shim_say_sample (struct shim *s, struct actions *out)
+{
+    actions_add (out, ACT_SAMPLE)->session = s->tenure.session;
 }
 
 void shim_say_bye (struct shim *s, struct actions *out)
@@ -94,11 +101,10 @@ static void say_released (struct shim *s, struct actions *out)
 
 static bool same_end (const struct slot *a, const struct slot *b)
 {
-    return a->state == b->state && a->tree == b->tree &&
-           a->status == b->status && !b->sent;
+    return a->state == b->state && a->seq == b->seq && !b->sent;
 }
 
-/* One message for one tree: its tokens have one status. */
+/* One message for one tree. */
 static void say_reaped_with (struct shim *s, const struct slot *first,
                              struct actions *out)
 {
@@ -107,6 +113,7 @@ static void say_reaped_with (struct shim *s, const struct slot *first,
 
     message_init_fields (&reaped, VERB_REAPED);
     reaped.session = s->tenure.session;
+    reaped.seq = like.seq;
     reaped.status = like.status;
     reaped.keep = like.state == SLOT_KEPT;
     for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
@@ -132,6 +139,7 @@ static void say_started_of (struct shim *s, struct run *run,
 
     message_init_fields (&started, VERB_STARTED);
     started.session = s->tenure.session;
+    started.seq = run->seq;
     u64s_add (&started.tokens, run->token); // the first names the tree
     for (struct slot *at = NULL;
          (at = holdings_next_of (&s->holdings, run->token, at));) {

@@ -42,11 +42,11 @@ struct shim {
     bool ready;  // was LIVE once
     bool ending; // shim_end () was called
     bool done;   // ACT_END is out: nothing follows it
+    uint64_t told; // seq of the newest news of a tree (STARTED, REAPED)
     bool more;   // a predecessor left more than one WELCOME lists
     bool idle;   // nobody needs us; since when:
     int64_t idle_since;
-    unsigned byes; // BYEs sent
-    int64_t next_bye;
+    int64_t next_bye, leave_by;
     char level[17]; // of our host's health, as it was last logged
 };
 
@@ -68,6 +68,7 @@ void shim_say_hello (struct shim *s, uint64_t nonce, struct actions *out);
 void shim_say_beat (struct shim *s, int64_t now, struct actions *out);
 /* Whatever is unsent. */
 void shim_say_news (struct shim *s, struct actions *out);
+void shim_say_sample (struct shim *s, struct actions *out);
 void shim_say_bye (struct shim *s, struct actions *out);
 /* To a keeper: its tree may live until anchor + T - D. */
 void shim_arm (struct shim *s, struct run *run, struct actions *out);
@@ -111,8 +112,9 @@ void shim_clean (struct shim *s, struct slot *slot, const struct row_limbo *row,
 
 /* ---- shim_ending.c ---- */
 void shim_release_slot (struct slot *slot);
-/* A KEPT slot is not to be kept after all. */
-void shim_unkeep (struct slot *slot);
+/* Nothing runs under it any more, and the broker is to hear that it is proven:
+ * news of its own. */
+void shim_reap_slot (struct shim *s, struct slot *slot);
 /* An attached run: its keeper ends the tree. */
 void shim_stop_run (struct shim *s, struct run *run, const struct stop *how,
                     struct actions *out);

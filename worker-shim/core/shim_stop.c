@@ -43,7 +43,7 @@ static void stop_token (struct shim *s, uint64_t token, const struct stop *how,
     switch (slot ? slot->state : SLOT_NONE) {
     case SLOT_NONE: reap_unknown (s, token, out); break;
     case SLOT_IDLE: shim_release_slot (slot); break;
-    case SLOT_KEPT: shim_unkeep (slot); break;
+    case SLOT_KEPT: shim_reap_slot (s, slot); break;
     case SLOT_TAKEN: stop_taken (s, slot, how, again, out); break;
     case SLOT_BOUND:
     case SLOT_INHERITED: revoke (slot, how, out); break;

@@ -16,10 +16,20 @@ static void heard (struct tenure *t, int64_t now)
     backoff_init (&t->reconnect, 4 * rhythm (t), 16 * rhythm (t));
 }
 
+/* Everything is to the scale of H. */
+static void begin_hellos (struct tenure *t)
+{
+    int64_t most = rhythm (t);
+
+    if (most > TENURE_HELLO_MOST_MS)
+        most = TENURE_HELLO_MOST_MS;
+    backoff_init (&t->hello, t->hello_ms < most ? t->hello_ms : most, most);
+}
+
 void tenure_init (struct tenure *t, int64_t hello_ms, int64_t now)
 {
     memset (t, 0, sizeof *t);
-    backoff_init (&t->hello, hello_ms, TENURE_HELLO_MOST_MS);
+    t->hello_ms = hello_ms;
     tenure_restart (t, now);
     heard (t, now);
 }
@@ -44,6 +54,7 @@ static void take_timing (struct tenure *t, const struct msg_welcome *in)
     t->confirm_ms = (int64_t) in->kill_confirm_ms;
     t->drift_ms = (int64_t) in->drift_ms;
     t->linger_ms = (int64_t) in->linger_ms;
+    t->sample_ms = (int64_t) in->sample_ms;
 }
 
 bool tenure_welcome (struct tenure *t, const struct msg_welcome *in,
@@ -61,11 +72,10 @@ bool tenure_welcome (struct tenure *t, const struct msg_welcome *in,
     t->session = in->session;
     t->epoch = in->epoch;
     t->anchor = t->first_hello;
-    t->next_beat = now;
+    t->next_beat = t->next_sample = now;
     t->welcomed = t->nonce;
     t->nonce = 0;
     t->state = TENURE_LIVE;
-    backoff_reset (&t->hello);
     heard (t, now);
     return true;
 }
@@ -95,6 +105,14 @@ uint64_t tenure_send_beat (struct tenure *t, int64_t now)
     t->sent[t->beat % TENURE_BEATS] = now;
     t->next_beat = now + t->beat_ms;
     return t->beat;
+}
+
+bool tenure_sample (struct tenure *t, int64_t now)
+{
+    if (t->state != TENURE_LIVE || t->sample_ms == 0 || now < t->next_sample)
+        return false;
+    t->next_sample = now + t->sample_ms;
+    return true;
 }
 
 bool tenure_beat_ok (struct tenure *t, uint64_t beat)
@@ -132,6 +150,7 @@ void tenure_restart (struct tenure *t, int64_t now)
     t->nonce = 0;
     t->session = 0;
     t->next_hello = now;
+    begin_hellos (t);
 }
 
 void tenure_leave (struct tenure *t)
@@ -155,5 +174,7 @@ int64_t tenure_next (const struct tenure *t)
         next = t->next_hello;
     if (t->state == TENURE_LIVE && t->next_beat < next)
         next = t->next_beat;
+    if (t->state == TENURE_LIVE && t->sample_ms && t->next_sample < next)
+        next = t->next_sample;
     return next;
 }

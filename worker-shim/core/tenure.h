@@ -42,9 +42,11 @@ struct tenure {
     int64_t notice_ms, grace_ms, confirm_ms, drift_ms, linger_ms;
     int64_t anchor;
     int64_t first_hello; // when the present nonce was first sent
-    int64_t next_hello, next_beat, next_reconnect;
+    int64_t sample_ms;   // between two SAMPLEs; 0 = none are wanted
+    int64_t next_hello, next_beat, next_sample, next_reconnect;
     uint64_t beat;              // number of the last BEAT; never goes back
     int64_t sent[TENURE_BEATS]; // when BEAT n was sent: [n % TENURE_BEATS]
+    int64_t hello_ms; // between the first HELLOs
     struct backoff hello, reconnect;
 };
 
@@ -67,6 +69,8 @@ bool tenure_accepts (struct tenure *t, uint64_t session, uint64_t epoch,
 
 /* A BEAT is sent now; returns its number. */
 uint64_t tenure_send_beat (struct tenure *t, int64_t now);
+/* True once each sample_ms, while LIVE: the broker wants a SAMPLE. */
+bool tenure_sample (struct tenure *t, int64_t now);
 /* The broker acknowledged that BEAT. True: the anchor moved forward. */
 bool tenure_beat_ok (struct tenure *t, uint64_t beat);
 /* R9: the same by other means: nobody can have ended our session by now. Past
@@ -85,7 +89,7 @@ void tenure_leave (struct tenure *t);
 /* Nothing was heard for 3 H: true once, then again after a longer while. */
 bool tenure_reconnect (struct tenure *t, uint64_t random, int64_t now);
 
-/* When HELLO, BEAT or reconnecting is due next. */
+/* When HELLO, BEAT, SAMPLE or reconnecting is due next. */
 int64_t tenure_next (const struct tenure *t);
 
 #endif

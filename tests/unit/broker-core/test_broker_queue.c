@@ -218,6 +218,9 @@ static void what_can_never_be_granted_is_refused_and_leaves_no_trace (void **s)
     st->msg.request.min = 2;
     stage_tell (st, a);
     stage_assert_refused (st, a, ERR_BAD_ARG);
+    e = stage_got (st, a, VERB_ERROR);
+    assert_string_equal (e->key, "min");
+    assert_string_equal (e->detail, "expected at most count");
     stage_destroy (st);
 }
 

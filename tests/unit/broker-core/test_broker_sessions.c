@@ -193,12 +193,17 @@ static void copy_of_a_living_host_is_a_conflict_for_both (void **state)
     copy_text (b->hello.boot, sizeof b->hello.boot, "another");
     act_hello (st, b);
     stage_assert_refused (st, b, ERR_HOST_CONFLICT);
-    assert_true (stage_logged (st, "host_conflict"));
+    assert_true (stage_logged (st, "contest"));
+    assert_false (stage_logged (st, "host_conflict")); // it may have rebooted
     assert_string_equal (
         ((const struct msg_queued *) stage_got (st, a, VERB_QUEUED))->reason,
         "PAUSED");
     act_request (st, a, 1);
-    stage_assert_refused (st, a, ERR_HOST_CONFLICT);
+    assert_string_equal (
+        ((const struct msg_queued *) stage_got (st, a, VERB_QUEUED))->reason,
+        "PAUSED");
+    act_beat (st, a); // it has not
+    assert_true (stage_logged (st, "host_conflict"));
     act_release (st, a, 1);
     assert_int_equal (stage_in_use (st), 4);
     stage_sleep (st, 61000); // the other has gone
@@ -332,6 +337,7 @@ static void another_uid_cannot_speak_for_a_session (void **state)
     b->session = a->session;
     act_request (st, b, 1);
     stage_assert_refused (st, b, ERR_NOT_ALLOWED);
+    assert_true (stage_logged (st, "refused  uid=1001 "));
     act_request (st, a, 1);
     assert_non_null (stage_got (st, a, VERB_GRANT)); // its path is its own
     stage_destroy (st);
@@ -610,6 +616,81 @@ static void attested_loss_still_waits_out_the_deadline (void **state)
     assert_int_equal (stage_in_use (st), 1);
     stage_sleep (st, 1);
     assert_int_equal (stage_in_use (st), 0);
+    stage_destroy (st);
+}
+
+static bool observe_malformed (struct stage *st, const struct peer *from)
+{
+    bool lost;
+
+    stage_begin (st);
+    lost = broker_observe_malformed (st->b, from, st->now, st->out);
+    stage_end (st);
+    return lost;
+}
+
+static void session_whose_connection_talks_nonsense_is_lost (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_shim (st, "a"), *b = stage_shim (st, "b");
+    (void) state;
+
+    act_request (st, a, 2);
+    act_request (st, b, 1);
+    assert_true (observe_malformed (st, &a->peer));
+    assert_true (stage_logged (st, "lost     session=1 project=a limbo=2 "
+                                   "reason=malformed"));
+    assert_int_equal (stage_row (st, 1)->state, LEASE_LIMBO);
+    assert_int_equal (stage_row (st, 3)->state, LEASE_ACTIVE);
+    act_beat (st, a);
+    stage_assert_refused (st, a, ERR_NO_SESSION);
+    a->session = 0;
+    assert_false (observe_malformed (st, &a->peer));
+    act_beat (st, b);
+    assert_non_null (stage_got (st, b, VERB_BEAT_OK));
+    stage_destroy (st);
+}
+
+static void remote_session_that_talks_nonsense_waits_out_its_time (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_remote (st, "a", "vm2");
+    (void) state;
+
+    act_request (st, a, 1);
+    act_started (st, a, 1);
+    act_beat (st, a);
+    assert_true (observe_malformed (st, &a->peer));
+    a->session = 0;
+    stage_sleep (st, 74999);
+    assert_int_equal (stage_in_use (st), 1);
+    stage_sleep (st, 1);
+    assert_int_equal (stage_in_use (st), 0);
+    stage_destroy (st);
+}
+
+/* A connection is what its session was heard on last, by its own user. */
+static void nonsense_of_others_costs_no_session (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_shim (st, "a");
+    struct peer before = a->peer, other = a->peer;
+    (void) state;
+
+    other.path.size--;
+    assert_false (observe_malformed (st, &other));
+    other = a->peer;
+    other.uid++;
+    assert_false (observe_malformed (st, &other));
+    a->peer.path.id[0] = 9; // it has connected anew
+    act_beat (st, a);
+    assert_false (observe_malformed (st, &before));
+    act_beat (st, a);
+    assert_non_null (stage_got (st, a, VERB_BEAT_OK));
+    before.path = a->peer.path;
+    before.path.req = true; // whatever it sends, it is the same connection
+    assert_true (observe_malformed (st, &before));
+    a->session = 0;
     stage_destroy (st);
 }
 
@@ -1021,6 +1102,10 @@ int main (void)
         cmocka_unit_test (proof_is_taken_for_limbo_of_the_own_host_only),
         cmocka_unit_test (slot_of_a_run_is_watched_as_a_tree_before_started),
         cmocka_unit_test (attested_loss_still_waits_out_the_deadline),
+        cmocka_unit_test (session_whose_connection_talks_nonsense_is_lost),
+        cmocka_unit_test (
+            remote_session_that_talks_nonsense_waits_out_its_time),
+        cmocka_unit_test (nonsense_of_others_costs_no_session),
         cmocka_unit_test (bye_frees_what_is_idle_and_keeps_what_runs),
         cmocka_unit_test (requests_of_a_lost_session_are_gone),
         cmocka_unit_test (nothing_expires_for_time_the_broker_was_not_there),

@@ -56,6 +56,7 @@ static void release_that_names_anothers_token_changes_nothing (void **state)
 {
     struct stage *st = stage_create (10);
     struct actor *a = stage_shim (st, "a"), *b = stage_shim (st, "b");
+    const struct msg_error *e;
     (void) state;
 
     act_request (st, a, 1);
@@ -68,6 +69,9 @@ static void release_that_names_anothers_token_changes_nothing (void **state)
     st->msg.release.tokens.count = 0;
     stage_tell (st, a);
     stage_assert_refused (st, a, ERR_BAD_ARG);
+    e = stage_got (st, a, VERB_ERROR);
+    assert_string_equal (e->key, "tokens");
+    assert_string_equal (e->detail, "expected at least one");
     stage_destroy (st);
 }
 
@@ -553,6 +557,20 @@ static void kill_of_what_is_not_there (void **state)
     stage_destroy (st);
 }
 
+static void reason_of_a_kill_adds_no_keys_to_the_log (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *admin = stage_admin (st);
+    (void) state;
+
+    stage_shim (st, "a");
+    make_kill (st, 1, "a");
+    copy_text (st->msg.kill.reason, 257, "x\\\" uid=\"7");
+    stage_tell (st, admin);
+    assert_true (stage_logged (st, " reason=\"x/' uid='7\""));
+    stage_destroy (st);
+}
+
 static void dry_run_names_the_tokens_and_ends_nothing (void **state)
 {
     struct stage *st = stage_create (10);
@@ -771,15 +789,54 @@ static void topics_are_numbered_and_published_when_they_change (void **state)
     assert_int_equal (pool->number, number + 1);
     stage_sleep (st, 400);
     assert_int_equal (outbox_published (st->out), 0);
+    stage_destroy (st);
+}
 
-    outbox_clear (st->out);
-    broker_publish_topic (st->b, "pool.", st->now, st->out);
-    assert_int_equal (outbox_published (st->out), 1);
-    pool = stage_published (st, "pool.vm1");
-    assert_int_equal (pool->number, number + 1);
-    outbox_clear (st->out);
-    broker_publish_topic (st->b, "", st->now, st->out);
-    assert_int_equal (outbox_published (st->out), 4);
+/* Messages about two trees that fill one reservation, one after the other. */
+static void late_news_of_the_tree_before_changes_nothing (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_shim (st, "a");
+    const struct msg_released *r;
+    (void) state;
+
+    act_request (st, a, 1);
+    make_started (st, a, 1);
+    st->msg.started.seq = 1;
+    stage_tell (st, a);
+    make_started (st, a, 1);
+    st->msg.started.seq = 2;
+    st->msg.started.pid = 4711;
+    stage_tell (st, a);
+    make_started (st, a, 1); // the first, late
+    st->msg.started.seq = 1;
+    stage_tell (st, a);
+    assert_int_equal (((const struct msg_ok *) stage_got (st, a, VERB_OK))->seq,
+                      1);
+    assert_int_equal (stage_row (st, 1)->agent.pid, 4711);
+
+    make_reaped (st, a, 1);
+    st->msg.reaped.seq = 3;
+    st->msg.reaped.keep = true;
+    stage_tell (st, a);
+    assert_false (stage_row (st, 1)->tree);
+    make_started (st, a, 1); // the second, late
+    st->msg.started.seq = 2;
+    stage_tell (st, a);
+    assert_false (stage_row (st, 1)->tree);
+
+    make_started (st, a, 1);
+    st->msg.started.seq = 4;
+    stage_tell (st, a);
+    make_reaped (st, a, 1); // of the first tree, late
+    st->msg.reaped.seq = 3;
+    st->msg.reaped.keep = true;
+    stage_tell (st, a);
+    r = stage_got (st, a, VERB_RELEASED);
+    assert_true (u64s_has (&r->kept, 1));
+    assert_true (stage_row (st, 1)->tree);
+    act_reaped (st, a, 1); // without a number: as before
+    assert_int_equal (stage_in_use (st), 0);
     stage_destroy (st);
 }
 
@@ -796,12 +853,14 @@ project_that_is_gone_is_published_as_empty_and_comes_back (void **state)
     act_bye (st, a);
     lease = stage_published (st, "lease.a");
     assert_int_equal (lease->held, 0);
+    assert_true (lease->gone);
     number = lease->number;
     a->hello.nonce++;
     act_hello (st, a);
     act_request (st, a, 1);
     lease = stage_published (st, "lease.a");
     assert_int_equal (lease->held, 1);
+    assert_false (lease->gone);
     assert_true (lease->number > number);
     stage_destroy (st);
 }
@@ -826,7 +885,7 @@ static void health_is_published_on_change_and_at_every_interval (void **state)
 
     assert_string_equal (broker_level (st->b), "unknown");
     stage_begin (st);
-    broker_observe_sample (st->b, "", &s, 1700000000000, st->now, st->out);
+    broker_observe_sample (st->b, &s, 1700000000000, st->now, st->out);
     stage_end (st);
     h = stage_published (st, "health.vm1");
     assert_int_equal (h->number, 1);
@@ -840,14 +899,14 @@ static void health_is_published_on_change_and_at_every_interval (void **state)
         stage_end (st);
         st->now += 1000;
         stage_begin (st);
-        broker_observe_sample (st->b, "", &s, 0, st->now, st->out);
+        broker_observe_sample (st->b, &s, 0, st->now, st->out);
         stage_end (st);
         published += stage_published (st, "health.vm1") != NULL;
     }
     assert_int_equal (published, 1);
     s.memory_percent = 97;
     stage_begin (st);
-    broker_observe_sample (st->b, "", &s, 0, st->now, st->out);
+    broker_observe_sample (st->b, &s, 0, st->now, st->out);
     stage_end (st);
     h = stage_published (st, "health.vm1");
     assert_string_equal (h->level, "critical");
@@ -855,7 +914,6 @@ static void health_is_published_on_change_and_at_every_interval (void **state)
     assert_string_equal (h->cpu_level, "healthy");
     assert_int_equal (h->number, 3);
     assert_true (stage_logged (st, "health   host=\"vm1\" level=critical"));
-    broker_observe_sample (st->b, "nowhere", &s, 0, st->now, st->out);
     stage_destroy (st);
 }
 
@@ -918,6 +976,7 @@ int main (void)
         cmocka_unit_test (kill_withdraws_the_queue_unless_told_otherwise),
         cmocka_unit_test (kill_belongs_to_operators_and_the_projects_own),
         cmocka_unit_test (kill_of_what_is_not_there),
+        cmocka_unit_test (reason_of_a_kill_adds_no_keys_to_the_log),
         cmocka_unit_test (dry_run_names_the_tokens_and_ends_nothing),
         cmocka_unit_test (killed_holder_that_is_lost_leaves_limbo),
         cmocka_unit_test (status_shows_the_moment_after_the_round),
@@ -925,6 +984,7 @@ int main (void)
         cmocka_unit_test (status_of_one_project_and_of_none),
         cmocka_unit_test (status_shows_a_project_its_own_and_counts),
         cmocka_unit_test (topics_are_numbered_and_published_when_they_change),
+        cmocka_unit_test (late_news_of_the_tree_before_changes_nothing),
         cmocka_unit_test (
             project_that_is_gone_is_published_as_empty_and_comes_back),
         cmocka_unit_test (health_is_published_on_change_and_at_every_interval),

@@ -212,7 +212,7 @@ static void limit_that_is_off_is_not_judged (void **state)
                           .inodes_percent = 100,
                           .memory_full = 100};
     assert_int_equal (look_for (&w, 2 * DWELL), LEVEL_CRITICAL);
-    w.limits = (struct limits){NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+    w.limits = (struct limits){NAN, NAN, NAN, NAN, NAN, NAN, NAN, false};
     assert_int_equal (look (&w), LEVEL_HEALTHY);
 }
 

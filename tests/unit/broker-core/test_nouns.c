@@ -219,7 +219,8 @@ static void pools_are_bounded_and_the_own_host_stays (void **state)
     assert_null (pools_have (&pools, "one more", &settings, 0));
     assert_non_null (pools_have (&pools, "vm7", &settings, 0));
     pools.at[9]->in_use = 1;
-    pools_sweep (&pools);
+    for (struct pool *pool; (pool = pools_empty (&pools));)
+        pools_remove (&pools, pool);
     assert_int_equal (pools.count, 2);
     assert_string_equal (pools.at[0]->host, "vm0");
     assert_string_equal (pools.at[1]->host, "vm9");
@@ -227,6 +228,12 @@ static void pools_are_bounded_and_the_own_host_stays (void **state)
 }
 
 /* ---- projects ---- */
+
+static void sweep (struct projects *t)
+{
+    for (struct project *p; (p = projects_empty (t));)
+        projects_remove (t, p);
+}
 
 static void configured_projects_stay_and_others_go (void **state)
 {
@@ -242,10 +249,10 @@ static void configured_projects_stay_and_others_go (void **state)
     assert_int_equal (p->priority, 5);
     p->sessions = 1;
     p->queue_number = 41;
-    projects_sweep (&t);
+    sweep (&t);
     assert_int_equal (t.count, 2);
     p->sessions = 0;
-    projects_sweep (&t);
+    sweep (&t);
     assert_int_equal (t.count, 1);
     assert_int_equal (projects_find (&t, "odin")->max, 3);
     assert_int_equal (projects_have (&t, "zeus", &settings)->queue_number, 41);

@@ -53,8 +53,9 @@ static void every_role_may_say_what_the_table_says (void **state)
         {VERB_REQUEST, "--P--"}, {VERB_CANCEL, "--P--"},
         {VERB_RELEASE, "--P--"}, {VERB_STARTED, "--P--"},
         {VERB_REAPED, "--P--"},  {VERB_PROGRESS, "--P--"},
-        {VERB_BYE, "--P--"},     {VERB_STATUS, "-OPOA"},
-        {VERB_KILL, "--POA"},    {VERB_SET_MAX, "----A"},
+        {VERB_SAMPLE, "--P--"},  {VERB_BYE, "--P--"},
+        {VERB_STATUS, "-OPOA"},  {VERB_KILL, "--POA"},
+        {VERB_SET_MAX, "----A"},
     };
     unsigned listed = 0;
 

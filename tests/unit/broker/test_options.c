@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "bus/base.h"
-#include "nearest.h"
+#include "protocol/nearest.h"
 #include "options.h"
 #include "unit/bus/scratch.h"
 #include "yaml_tree.h"
@@ -199,6 +199,7 @@ static const char full_file[] =
     "floor: 2\n"
     "auto_max: 24\n"
     "grant_burst: 3\n"
+    "message_rate: 500\n"
     "durability: power\n"
     "vm_limits: { max_cpu_percent: 80, max_memory_percent: null, "
     "critical_memory_percent: 95.5, critical_memory_psi: ~, "
@@ -232,6 +233,7 @@ static void every_key_reaches_its_place (void **state)
     assert_int_equal (s->floor, 2);
     assert_int_equal (s->auto_max, 24);
     assert_int_equal (s->grant_burst, 3);
+    assert_int_equal (s->message_rate, 500);
     assert_true (s->power);
     assert_int_equal (s->host_count, 1);
     assert_string_equal (s->hosts[0].host, "vm2");
@@ -304,6 +306,7 @@ static void nothing_said_is_auto (void **state)
     assert_int_equal (o.settings.policy, POLICY_FIFO);
     assert_int_equal (o.binds.count, 1);
     assert_string_equal (o.disk_paths.at[0], "/");
+    assert_int_equal (o.settings.message_rate, 2000);
     accepted ("---\n");
     accepted ("# only a comment\n");
     accepted ("max_slots: auto\nmax_per_project: auto\nauto_max: auto\n");
@@ -358,6 +361,9 @@ static void wrong_value_is_named_with_its_place (void **state)
              "list");
     refused ("floor: {a: 1}\n",
              "slots.yaml:1:1: floor: expected 1..10000, got a map");
+    refused ("message_rate: 9\n",
+             "slots.yaml:1:1: message_rate: expected 10..1000000, got '9'");
+    assert_int_equal (load (state, "message_rate: 1000001\n"), -1);
     refused ("policy: fare\n", "slots.yaml:1:1: policy: expected fifo | fair "
                                "| priority, got 'fare'");
     refused ("insecure: yes\n",

@@ -474,8 +474,18 @@ static void state_of_a_newer_version_is_refused (void **state)
 
     (void) state;
     make_history (broker);
-    raw_sql ("PRAGMA user_version=2");
+    raw_sql ("PRAGMA user_version=3");
     assert_refused ("newer");
+}
+
+static void state_of_an_older_version_is_refused (void **state)
+{
+    char broker[33];
+
+    (void) state;
+    make_history (broker);
+    raw_sql ("PRAGMA user_version=1");
+    assert_refused ("older");
 }
 
 static void another_programs_database_is_refused (void **state)
@@ -724,6 +734,7 @@ int main (void)
         T (damaged_page_is_refused),
         T (cut_state_is_refused),
         T (state_of_a_newer_version_is_refused),
+        T (state_of_an_older_version_is_refused),
         T (another_programs_database_is_refused),
         T (damaged_first_row_is_refused),
         T (restored_backup_is_refused),

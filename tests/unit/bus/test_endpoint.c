@@ -268,7 +268,7 @@ static void path_longer_than_a_sockets_is_refused (void **state)
 
 static void broker_is_found_in_the_given_folder (void **state)
 {
-    struct endpoints e;
+    struct endpoint_list e;
     bool denied = true;
 
     setenv ("SLOTBUS_RUNTIME_DIR", *state, 1);
@@ -277,18 +277,18 @@ static void broker_is_found_in_the_given_folder (void **state)
     assert_false (denied);
     scratch_file (state, "broker", "");
     assert_int_equal (endpoints_find (&e, &denied, error, sizeof error), 0);
-    assert_string_equal (e.runtime, *state);
+    assert_string_equal (e.at[0].runtime, *state);
 }
 
 static void given_endpoint_is_checked_and_used (void **state)
 {
-    struct endpoints e;
+    struct endpoint_list e;
     bool denied;
     char bus[PATH_BYTES];
 
     setenv ("SLOTBUS_BROKER", "tcp://vm1:7557", 1);
     assert_int_equal (endpoints_find (&e, &denied, error, sizeof error), 0);
-    assert_string_equal (e.events, "tcp://vm1:7558");
+    assert_string_equal (e.at[0].events, "tcp://vm1:7558");
     setenv ("SLOTBUS_BROKER", "vm1", 1);
     refused (endpoints_find (&e, &denied, error, sizeof error),
              "tcp://HOST:PORT");
@@ -297,12 +297,65 @@ static void given_endpoint_is_checked_and_used (void **state)
     refused (endpoints_find (&e, &denied, error, sizeof error), "no broker at");
     scratch_file (state, "broker", "");
     assert_int_equal (endpoints_find (&e, &denied, error, sizeof error), 0);
-    assert_string_equal (e.bus, bus);
+    assert_string_equal (e.at[0].bus, bus);
+}
+
+static void list_is_split_at_commas_and_each_endpoint_checked (void **state)
+{
+    struct endpoint_list e;
+    char text[200], eight[300] = "tcp://a:1";
+    bool denied;
+
+    (void) state;
+    setenv ("SLOTBUS_BROKER", " tcp://a:1 ,\ttcp://[::1]:2,tcp://c:3 ", 1);
+    assert_int_equal (endpoints_find (&e, &denied, error, sizeof error), 0);
+    assert_int_equal (e.count, 3);
+    assert_string_equal (e.at[0].bus, "tcp://a:1");
+    assert_string_equal (e.at[1].events, "tcp://[::1]:3");
+    assert_string_equal (e.at[2].bus, "tcp://c:3");
+    assert_string_equal (endpoints_text (&e, text, sizeof text),
+                         "tcp://a:1, tcp://[::1]:2, tcp://c:3");
+    assert_string_equal (endpoints_text (&e, text, 12), "tcp://a:1, ");
+    for (int i = 0; i < 7; i++)
+        strcat (eight, ",tcp://b:2");
+    setenv ("SLOTBUS_BROKER", eight, 1);
+    assert_int_equal (endpoints_find (&e, &denied, error, sizeof error), 0);
+    assert_int_equal (e.count, 8);
+    strcat (eight, ",tcp://i:9");
+    setenv ("SLOTBUS_BROKER", eight, 1);
+    refused (endpoints_find (&e, &denied, error, sizeof error),
+             "tcp://i:9 is one too many");
+}
+
+static void what_is_wrong_in_a_list_is_named (void **state)
+{
+    static const struct {
+        const char *list, *part;
+    } wrong[] = {
+        {"tcp://a:1,tcp://b,tcp://c:3", "'tcp://b' is not"},
+        {"tcp://a:1,", "'' is not"},
+        {",tcp://a:1", "'' is not"},
+        {"tcp://a:1, ,tcp://b:2", "'' is not"},
+        {" ", "'' is not"},
+        {"tcp://a:1 tcp://b:2", "'tcp://a:1 tcp://b:2' is not"},
+        {"tcp://a:1,ipc:///run/broker", "ipc:///run/broker must stand alone"},
+        {"ipc:///run/a,ipc:///run/b", "ipc:///run/a must stand"}};
+    struct endpoint_list e = {.count = 7};
+    bool denied = true;
+
+    (void) state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        setenv ("SLOTBUS_BROKER", wrong[i].list, 1);
+        refused (endpoints_find (&e, &denied, error, sizeof error),
+                 wrong[i].part);
+    }
+    assert_false (denied);
+    assert_int_equal (e.count, 7);
 }
 
 static void users_broker_is_found_in_the_users_folder (void **state)
 {
-    struct endpoints e;
+    struct endpoint_list e;
     bool denied;
 
     if (access ("/run/slotbus/broker", F_OK) == 0)
@@ -310,13 +363,13 @@ static void users_broker_is_found_in_the_users_folder (void **state)
     setenv ("XDG_RUNTIME_DIR", *state, 1);
     scratch_file (state, "slotbus/broker", "");
     assert_int_equal (endpoints_find (&e, &denied, error, sizeof error), 0);
-    assert_string_equal (e.runtime, scratch_path (state, "slotbus"));
+    assert_string_equal (e.at[0].runtime, scratch_path (state, "slotbus"));
 }
 
 /* Root may open anything, so the question is asked as somebody else. */
 static void socket_that_may_not_be_opened_is_told_apart (void **state)
 {
-    struct endpoints e;
+    struct endpoint_list e;
     bool denied = false;
 
     if (geteuid () != 0)
@@ -361,6 +414,8 @@ int main (void)
         IN_SCRATCH (path_longer_than_a_sockets_is_refused),
         IN_SCRATCH (broker_is_found_in_the_given_folder),
         IN_SCRATCH (given_endpoint_is_checked_and_used),
+        IN_SCRATCH (list_is_split_at_commas_and_each_endpoint_checked),
+        IN_SCRATCH (what_is_wrong_in_a_list_is_named),
         IN_SCRATCH (users_broker_is_found_in_the_users_folder),
         IN_SCRATCH (socket_that_may_not_be_opened_is_told_apart),
     };

@@ -155,6 +155,16 @@ static void line_break_in_a_value_makes_no_second_line (void **state)
                          "] note text=a?[x] grant?\n");
 }
 
+static void nothing_in_a_line_turns_it_round (void **state)
+{
+    (void) state;
+    log_open ("test", LOG_TEXT, LOG_INFO);
+    start_capture ();
+    log_line (LOG_INFO, "note a\x7f\xc2\x9b\xe2\x80\xae\xe2\x81\xa9\xc3\xa9");
+    assert_string_equal (strchr (captured (), ']'),
+                         "] note a?????????\xc3\xa9\n");
+}
+
 static void journal_gets_priorities_instead_of_times (void **state)
 {
     (void) state;
@@ -207,6 +217,7 @@ int main (void)
         cmocka_unit_test (truncation_falls_between_characters),
         cmocka_unit_test (line_is_time_word_and_pairs),
         cmocka_unit_test (line_break_in_a_value_makes_no_second_line),
+        cmocka_unit_test (nothing_in_a_line_turns_it_round),
         cmocka_unit_test (journal_gets_priorities_instead_of_times),
         cmocka_unit_test (object_has_the_pairs_as_keys),
         cmocka_unit_test (endless_line_ends_at_2_KiB_and_stays_an_object),

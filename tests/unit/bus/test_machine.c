@@ -192,6 +192,23 @@ static void rubbish_in_the_files_is_no_limit (void **state)
     assert_true (used (state) == 25);
 }
 
+static uint64_t tasks_of (void **state)
+{
+    return machine_task_limit (scratch_path (state, "proc"));
+}
+
+static void tasks_are_limited_by_the_tightest_group (void **state)
+{
+    assert_int_equal (tasks_of (state), 0);
+    mount_line (state, "cg", "/", "cgroup2", "rw");
+    scratch_file (state, "proc/self/cgroup", "0::/a/b\n");
+    scratch_file (state, "cg/a/b/pids.max", "max\n");
+    assert_int_equal (tasks_of (state), 0);
+    scratch_file (state, "cg/a/b/pids.max", "900\n");
+    scratch_file (state, "cg/a/pids.max", "512\n");
+    assert_int_equal (tasks_of (state), 512);
+}
+
 static void real_machine_can_be_read (void **state)
 {
     struct machine m;
@@ -219,6 +236,7 @@ int main (void)
         T (mount_point_may_have_a_space),
         T (quota_bounds_the_cores_and_is_rounded_up),
         T (rubbish_in_the_files_is_no_limit),
+        T (tasks_are_limited_by_the_tightest_group),
         T (real_machine_can_be_read),
     };
 

@@ -36,18 +36,6 @@ static void chance_shortens_a_step_by_a_quarter_at_most (void **s)
     assert_int_equal (most, 100);
 }
 
-static void reset_begins_anew (void **s)
-{
-    struct backoff b;
-    (void) s;
-
-    backoff_init (&b, 100, 1000);
-    backoff_next (&b, 0);
-    backoff_next (&b, 0);
-    backoff_reset (&b);
-    assert_int_equal (backoff_next (&b, 0), 100);
-}
-
 static void absurd_values_still_wait (void **s)
 {
     struct backoff b;
@@ -66,7 +54,6 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (steps_double_up_to_the_limit),
         cmocka_unit_test (chance_shortens_a_step_by_a_quarter_at_most),
-        cmocka_unit_test (reset_begins_anew),
         cmocka_unit_test (absurd_values_still_wait),
     };
 

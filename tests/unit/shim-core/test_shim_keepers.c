@@ -112,10 +112,10 @@ static void tree_in_a_reservation_waits_until_the_broker_knows_of_it (void **s)
     assert_non_null (stage_sent (st, VERB_STARTED));
     stage_live (st, H);
     assert_null (stage_packet (st, 7, KEEPER_ARM));
-    stage_ok (st, VERB_STARTED, 0, 10);
+    stage_ok (st, VERB_STARTED, 1, 10);
     assert_int_equal (stage_packet (st, 7, KEEPER_ARM)->deadline_ms,
                       shim_anchor (st->shim) + T - D);
-    stage_ok (st, VERB_STARTED, 0, 10);
+    stage_ok (st, VERB_STARTED, 1, 10);
     assert_null (stage_packet (st, 7, KEEPER_ARM));
 }
 
@@ -127,7 +127,7 @@ static void answer_that_comes_past_the_deadline_arms_nobody (void **s)
     stage_run (st, 7, 50, 1);
     stage_attach (st, 7, 10, 1);
     stage_wait (st, T - D);
-    stage_ok (st, VERB_STARTED, 0, 10);
+    stage_ok (st, VERB_STARTED, 1, 10);
     assert_null (stage_packet (st, 7, KEEPER_ARM));
     stage_beat_ok (st, 2);
     assert_non_null (stage_packet (st, 7, KEEPER_ARM));
@@ -139,7 +139,7 @@ static void started_is_said_again_with_the_commands_pid (void **s)
     const struct msg_started *started;
 
     stage_start (st, 7, 50, 10, 1);
-    stage_ok (st, VERB_STARTED, 0, 10);
+    stage_ok (st, VERB_STARTED, 1, 10);
     stage_wait (st, H);
     assert_null (stage_sent (st, VERB_STARTED));
     stage_keeper (st, 7, KEEPER_STARTED, 10, 4711);
@@ -147,7 +147,7 @@ static void started_is_said_again_with_the_commands_pid (void **s)
     assert_int_equal (started->pid, 4711);
     stage_wait (st, H);
     assert_non_null (stage_sent (st, VERB_STARTED)); // until it is answered
-    stage_ok (st, VERB_STARTED, 0, 10);
+    stage_ok (st, VERB_STARTED, 2, 10);
     stage_wait (st, H);
     assert_null (stage_sent (st, VERB_STARTED));
 }
@@ -158,9 +158,32 @@ static void answer_to_the_first_started_is_not_the_seconds (void **s)
 
     stage_start (st, 7, 50, 10, 1);
     stage_keeper (st, 7, KEEPER_STARTED, 10, 4711);
-    stage_ok (st, VERB_STARTED, 0, 10);
+    stage_ok (st, VERB_STARTED, 1, 10);
     stage_wait (st, H);
     assert_non_null (stage_sent (st, VERB_STARTED));
+}
+
+/* The reservation was filled before, and that answer comes late. */
+static void answer_about_the_run_before_arms_nobody (void **s)
+{
+    struct stage *st = *s;
+
+    stage_reserve (st, 50, 10, 1);
+    stage_run (st, 7, 50, 1);
+    stage_attach (st, 7, 10, 1); // STARTED 1
+    stage_ok (st, VERB_STARTED, 1, 10);
+    stage_keeper (st, 7, KEEPER_REAPED, 10, 0); // REAPED 2
+    assert_int_equal (
+        ((const struct msg_reaped *) stage_sent (st, VERB_REAPED))->seq, 2);
+    stage_kept (st, 10, 1);
+    stage_run (st, 8, 50, 1);
+    stage_attach (st, 8, 10, 1); // STARTED 3
+    assert_int_equal (
+        ((const struct msg_started *) stage_sent (st, VERB_STARTED))->seq, 3);
+    stage_ok (st, VERB_STARTED, 1, 10);
+    assert_null (stage_packet (st, 8, KEEPER_ARM));
+    stage_ok (st, VERB_STARTED, 3, 10);
+    assert_non_null (stage_packet (st, 8, KEEPER_ARM));
 }
 
 static void reaped_gives_a_runs_own_slots_back (void **s)
@@ -510,6 +533,7 @@ int main (void)
         LIVE (answer_that_comes_past_the_deadline_arms_nobody),
         LIVE (started_is_said_again_with_the_commands_pid),
         LIVE (answer_to_the_first_started_is_not_the_seconds),
+        LIVE (answer_about_the_run_before_arms_nobody),
         LIVE (reaped_gives_a_runs_own_slots_back),
         LIVE (reservation_outlives_its_run),
         LIVE (only_the_slots_that_the_broker_keeps_are_idle),

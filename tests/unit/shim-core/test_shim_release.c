@@ -186,14 +186,17 @@ static void several_supervisors_are_named_and_nothing_is_released (void **s)
         20);
 }
 
-static void release_without_tokens_and_count_is_a_conflict (void **s)
+static void release_without_tokens_and_count_is_refused (void **s)
 {
     struct stage *st = *s;
+    const struct msg_error *error;
 
     stage_reserve (st, 50, 10, 1);
     stage_release (st, 1, 50, 0, false);
     assert_null (stage_sent (st, VERB_RELEASE));
-    assert_non_null (stage_told (st, 1, VERB_ERROR));
+    error = stage_told (st, 1, VERB_ERROR);
+    assert_string_equal (error->error, "BAD_ARG");
+    assert_string_equal (error->detail, "expected tokens or a count");
 }
 
 static void token_that_is_not_ours_is_the_brokers_to_judge (void **s)
@@ -234,6 +237,21 @@ static void token_of_another_project_is_unknown_and_harms_nobody (void **s)
     stage_wait (st, H);
     assert_null (stage_sent (st, VERB_RELEASE));
     assert_true (stage_holds (st, 10));
+}
+
+static void
+release_that_was_too_much_is_said_again_with_the_next_beat (void **s)
+{
+    struct stage *st = *s;
+
+    stage_reserve (st, 50, 10, 1);
+    stage_release (st, 1, 50, 1, false);
+    stage_release_token (st, 2, 3, false); // perhaps another project's
+    stage_error (st, VERB_RELEASE, 0, ERR_RATE);
+    assert_null (stage_told (st, 1, VERB_RELEASED));
+    assert_null (stage_told (st, 2, VERB_RELEASED));
+    stage_wait (st, H);
+    assert_int_equal (stage_sent_count (st, VERB_RELEASE), 2);
 }
 
 static void token_with_a_tree_elsewhere_is_busy (void **s)
@@ -386,9 +404,10 @@ int main (void)
         LIVE (killing_one_slot_of_a_tree_keeps_its_other_reservations),
         LIVE (only_supervisor_with_slots_is_meant),
         LIVE (several_supervisors_are_named_and_nothing_is_released),
-        LIVE (release_without_tokens_and_count_is_a_conflict),
+        LIVE (release_without_tokens_and_count_is_refused),
         LIVE (token_that_is_not_ours_is_the_brokers_to_judge),
         LIVE (token_of_another_project_is_unknown_and_harms_nobody),
+        LIVE (release_that_was_too_much_is_said_again_with_the_next_beat),
         LIVE (token_with_a_tree_elsewhere_is_busy),
         LIVE (broker_that_believes_in_a_tree_gets_the_proof),
         LIVE (two_commands_may_wait_for_one_token),

@@ -112,6 +112,36 @@ static void error_reaches_the_client_and_ends_the_request (void **s)
     assert_null (stage_sent (st, VERB_REQUEST));
 }
 
+/* As the broker says it of a whole connection: without a session. */
+static void hear_rate (struct stage *st, enum verb re, uint64_t seq)
+{
+    struct msg_error *in = &stage_message (st, VERB_ERROR)->error;
+
+    copy_text (in->re, sizeof in->re, verb_name (re));
+    copy_text (in->error, sizeof in->error, "RATE");
+    in->seq = seq;
+    stage_hear (st);
+}
+
+static void
+request_that_was_too_much_is_said_again_with_the_next_beat (void **s)
+{
+    struct stage *st = *s;
+
+    stage_request (st, 1, 50, 5);
+    hear_rate (st, VERB_REQUEST, st->seq);
+    assert_null (stage_told (st, 1, VERB_ERROR));
+    assert_null (stage_sent (st, VERB_REQUEST)); // that would be more of it
+    stage_wait (st, H);
+    assert_non_null (stage_sent (st, VERB_REQUEST));
+    stage_error (st, VERB_REQUEST, st->seq, ERR_RATE); // of the session
+    assert_null (stage_told (st, 1, VERB_ERROR));
+    stage_wait (st, H);
+    assert_non_null (stage_sent (st, VERB_REQUEST));
+    stage_grant (st, st->seq, 10, 5);
+    assert_non_null (stage_told (st, 1, VERB_GRANT));
+}
+
 static void grant_reaches_the_client_with_tokens_and_cookie (void **s)
 {
     struct stage *st = *s;
@@ -737,6 +767,33 @@ static void progress_goes_on_by_token (void **s)
         ((const struct msg_ok *) stage_told (st, 3, VERB_OK))->re, "PROGRESS");
 }
 
+static void assert_progress_refused (struct stage *st, const char *key)
+{
+    const struct msg_error *error;
+
+    stage_ask (st, 3);
+    error = stage_told (st, 3, VERB_ERROR);
+    assert_string_equal (error->error, "BAD_ARG");
+    assert_string_equal (error->key, key);
+    assert_null (stage_sent (st, VERB_PROGRESS));
+}
+
+static void progress_that_cannot_be_is_refused_here (void **s)
+{
+    struct stage *st = *s;
+
+    stage_reserve (st, 50, 10, 1);
+    progress (st)->token = 10;
+    st->msg->progress.phase = 5;
+    assert_progress_refused (st, "phase");
+    progress (st)->token = 10;
+    st->msg->progress.percent = 100.5;
+    assert_progress_refused (st, "percent");
+    progress (st)->token = 10;
+    st->msg->progress.percent = -1;
+    assert_progress_refused (st, "percent");
+}
+
 static void progress_names_the_first_slot_without_a_label (void **s)
 {
     struct stage *st = *s;
@@ -841,6 +898,7 @@ int main (void)
         LIVE (request_is_repeated_each_beat_until_it_is_answered),
         LIVE (queued_reaches_the_client_with_its_own_seq),
         LIVE (error_reaches_the_client_and_ends_the_request),
+        LIVE (request_that_was_too_much_is_said_again_with_the_next_beat),
         LIVE (grant_reaches_the_client_with_tokens_and_cookie),
         LIVE (beat_names_what_is_held_and_acknowledges_until_it_is_heard),
         LIVE (grant_is_taken_once),
@@ -876,6 +934,7 @@ int main (void)
         LIVE (cancel_by_seq_means_the_connections_own_request),
         LIVE (expired_request_in_beat_ok_reaches_its_client),
         LIVE (progress_goes_on_by_token),
+        LIVE (progress_that_cannot_be_is_refused_here),
         LIVE (progress_names_the_first_slot_without_a_label),
         LIVE (labels_of_a_request_name_its_slots_in_order),
         LIVE (progress_of_nobody_is_not_found),

@@ -418,10 +418,61 @@ static void refused_hello_is_told_to_who_waits (void **s)
     assert_null (stage_told (st, 1, VERB_ERROR));
     stage_error (st, VERB_HELLO, 0, ERR_RATE); // only for now
     assert_null (stage_told (st, 1, VERB_ERROR));
-    stage_error (st, VERB_HELLO, 0, ERR_HOST_CONFLICT);
+    stage_error (st, VERB_HELLO, 0, ERR_EXPIRED); // of an older HELLO
+    assert_null (stage_told (st, 1, VERB_ERROR));
+    stage_error (st, VERB_HELLO, 0, ERR_NOT_ALLOWED);
     error = stage_told (st, 1, VERB_ERROR);
-    assert_string_equal (error->error, "HOST_CONFLICT");
+    assert_string_equal (error->error, "NOT_ALLOWED");
     assert_int_equal (error->seq, 1);
+}
+
+static void contested_host_lets_wait_who_would_wait (void **s)
+{
+    struct stage *st = *s;
+    const struct msg_queued *queued;
+
+    stage_turn (st);
+    stage_request (st, 1, 50, 2);
+    stage_error (st, VERB_HELLO, 0, ERR_HOST_CONFLICT);
+    queued = stage_told (st, 1, VERB_QUEUED);
+    assert_string_equal (queued->reason, "PAUSED");
+    assert_int_equal (queued->seq, 1);
+    assert_int_equal (queued->count, 2);
+    stage_wait (st, HELLO_MS);
+    stage_wait (st, 5000);
+    stage_welcome (st); // the other has been silent for long enough
+    assert_non_null (stage_sent (st, VERB_REQUEST));
+}
+
+static void samples_go_out_as_often_as_the_broker_wants (void **s)
+{
+    struct stage *st = *s;
+    unsigned samples = 0;
+
+    stage_turn (st);
+    stage_prepare_welcome (st)->sample_ms = 700;
+    stage_hear (st);
+    assert_non_null (stage_find (st, ACT_SAMPLE));
+    assert_int_equal (stage_find (st, ACT_SAMPLE)->session, SESSION);
+    for (unsigned i = 0; i < 14; i++) { // 7 s
+        assert_true (shim_next_deadline (st->shim, st->now) <= st->now + 700);
+        stage_wait (st, 500);
+        samples += stage_find (st, ACT_SAMPLE) != NULL;
+    }
+    assert_int_equal (samples, 7);
+    stage_no_session (st);
+    stage_wait (st, 1000);
+    assert_null (stage_find (st, ACT_SAMPLE));
+}
+
+static void nobody_samples_unasked (void **s)
+{
+    struct stage *st = *s;
+
+    stage_wait (st, 60);
+    assert_null (stage_find (st, ACT_SAMPLE));
+    stage_wait (st, 5000);
+    assert_null (stage_find (st, ACT_SAMPLE));
 }
 
 static void health_of_our_host_is_logged_when_its_level_changes (void **s)
@@ -479,6 +530,9 @@ int main (void)
         LIVE (request_that_waits_is_asked_again_under_a_new_seq),
         LIVE (run_that_had_not_begun_is_off_with_its_session),
         TEST (refused_hello_is_told_to_who_waits),
+        TEST (contested_host_lets_wait_who_would_wait),
+        TEST (samples_go_out_as_often_as_the_broker_wants),
+        LIVE (nobody_samples_unasked),
         LIVE (health_of_our_host_is_logged_when_its_level_changes),
     };
 

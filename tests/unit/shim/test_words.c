@@ -11,6 +11,7 @@
 #include "commands/advice.h"
 #include "commands/flags.h"
 #include "commands/say.h"
+#include "protocol/nearest.h"
 
 /* The tests' own table: main.c is not linked. */
 void command_help (const struct command *command)
@@ -23,6 +24,7 @@ static const struct command none = {.name = "test", .usage = ""};
 struct values {
     bool on;
     const char *text;
+    struct texts many;
     uint64_t number;
     int64_t duration;
     struct u64s tokens;
@@ -36,6 +38,7 @@ static int read_line (const char *line, enum flags_mode mode, struct values *v,
     const struct flag flags[] = {
         {"--on", 'o', FLAG_BOOL, &v->on, 0, 0},
         {"--text", 't', FLAG_TEXT, &v->text, 0, 0},
+        {"--many", 'm', FLAG_TEXTS, &v->many, 0, 0},
         {"--number", 'n', FLAG_NUMBER, &v->number, 1, 10},
         {"--duration", 0, FLAG_DURATION, &v->duration, 0, 0},
         {"--token", 0, FLAG_TOKENS, &v->tokens, 0, 0},
@@ -79,6 +82,12 @@ static void flags_stand_anywhere_in_every_form (void **s)
         read_line ("-tabc -n7", FLAGS_ANYWHERE, &v, words, sizeof words), -1);
     assert_string_equal (v.text, "abc");
     assert_int_equal (v.number, 7);
+    assert_int_equal (read_line ("-mone --many two --many=", FLAGS_ANYWHERE, &v,
+                                 words, sizeof words),
+                      -1);
+    assert_int_equal (v.many.count, 3);
+    assert_string_equal (v.many.at[1], "two");
+    assert_string_equal (v.many.at[2], "");
 }
 
 static void flags_of_a_command_that_is_run_are_its_own (void **s)
@@ -111,8 +120,14 @@ static void assert_each (const char *const *lines, int status)
 
 static void mistakes_in_flags_are_usage (void **s)
 {
-    static const char *const wrong[] = {"--off", "--on=1", "--number", "-x",
-                                        NULL};
+    static const char *const wrong[] = {
+        "--off",
+        "--on=1",
+        "--number",
+        "-x",
+        "-m1 -m2 -m3 -m4 -m5 -m6 -m7 -m8 -m9 -m10 -m11 -m12 -m13 -m14 -m15 "
+        "-m16 -m17",
+        NULL};
     static const char *const help[] = {"-o --help", NULL};
 
     (void) s;

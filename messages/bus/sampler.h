@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/statvfs.h>
 
-#include "core/sample.h"
+#include "protocol/sample.h"
 
 struct sampler;
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "sampler.h"
+#include "bus/sampler.h"
 #include "unit/bus/scratch.h"
 
 static const char *const root_path[] = {"/"};

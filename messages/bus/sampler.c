@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sampler.h"
+#include "bus/sampler.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "nearest.h"
+#include "protocol/nearest.h"
 
 #include <limits.h>
 #include <string.h>
 
-enum { MOST = 64 };
+enum { MOST = 65 };
 
 static unsigned least (unsigned a, unsigned b)
 {
@@ -51,4 +51,13 @@ void nearest_offer (struct nearest *n, const char *candidate)
         return;
     n->best = candidate;
     n->distance = distance;
+}
+
+const char *nearest_word (const char *word, const char *const *words)
+{
+    struct nearest nearest = {.word = word};
+
+    for (; *words; words++)
+        nearest_offer (&nearest, *words);
+    return nearest.best;
 }

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Samples: how the hosts are. Of its own host the broker is told by its shell,
+ * of any other by SAMPLE.
+ */
+#include <math.h>
+#include <stdio.h>
+
+#include "core/answers.h"
+#include "core/handlers.h"
+#include "core/publish.h"
+
+static void log_level (const struct pool *pool, struct outbox *out)
+{
+    enum level level = health_level (&pool->health);
+    char host[sizeof pool->host];
+
+    outbox_journal (
+        out, level == LEVEL_HEALTHY ? JOURNAL_INFO : JOURNAL_WARNING,
+        "health   host=\"%s\" level=%s",
+        outbox_quoted (pool->host, host, sizeof host), level_name (level));
+}
+
+static void observe (struct broker *b, struct pool *pool,
+                     const struct sample *sample, int64_t wall, int64_t now,
+                     struct outbox *out)
+{
+    const struct limits limits = settings_limits (&b->settings, pool->cores);
+    const struct timing *t = &b->settings.timing;
+    enum level before = health_level (&pool->health);
+    bool changed =
+        health_update (&pool->health, sample, wall, &limits, t->dwell, now);
+
+    if (health_level (&pool->health) != before)
+        log_level (pool, out);
+    if (changed || now - pool->health_at >= t->health_interval)
+        publish_health (b, pool, now, out);
+}
+
+void broker_observe_sample (struct broker *b, const struct sample *sample,
+                            int64_t wall, int64_t now, struct outbox *out)
+{
+    observe (b, b->pools.at[0], sample, wall, now, out);
+}
+
+/* ---- SAMPLE ---- */
+
+/* Which figure cannot be, and the most it may; NULL: none. */
+static const char *impossible (const struct msg_sample *m, double *ret_most)
+{
+    const struct {
+        const char *key;
+        double value, most;
+    } figures[] = {
+        {"cpu_percent", m->cpu_percent, 100},
+        {"memory_percent", m->memory_percent, 100},
+        {"load1", m->load1, 1e6},
+        {"running", m->running, 1e6},
+        {"disk_percent", m->disk_percent, 100},
+        {"inodes_percent", m->inodes_percent, 100},
+        {"swap_percent", m->swap_percent, 100},
+        {"cpu_some", m->cpu_some, 100},
+        {"memory_some", m->memory_some, 100},
+        {"memory_full", m->memory_full, 100},
+        {"io_some", m->io_some, 100},
+        {"io_full", m->io_full, 100},
+    };
+
+    for (unsigned i = 0; i < sizeof figures / sizeof *figures; i++) {
+        *ret_most = figures[i].most;
+        if (figures[i].value < 0 || figures[i].value > *ret_most)
+            return figures[i].key; // NaN, unknown, is neither
+    }
+    return NULL;
+}
+
+static struct sample sample_of (const struct msg_sample *m, int64_t now)
+{
+    return (struct sample){
+        .at = now,
+        .cpu_percent = m->cpu_percent,
+        .memory_percent = m->memory_percent,
+        .load1 = m->load1,
+        .running = m->running,
+        .disk_percent = m->disk_percent,
+        .inodes_percent = m->inodes_percent,
+        .swap_percent = m->swap_percent,
+        .cpu_some = m->cpu_some,
+        .memory_some = m->memory_some,
+        .memory_full = m->memory_full,
+        .io_some = m->io_some,
+        .io_full = m->io_full,
+    };
+}
+
+/* One at a time, so that "twice in a row" means two moments and not two
+ * shims; the next one when that has fallen silent. */
+static bool is_heeded (const struct broker *b, const struct pool *pool,
+                       const struct call *c)
+{
+    return pool->reporter == 0 || pool->reporter == c->from->r.id ||
+           c->now - pool->reported >= 2 * b->settings.timing.sample;
+}
+
+enum err on_sample (struct broker *b, struct call *c)
+{
+    const struct msg_sample *in = &c->in->sample;
+    struct pool *pool = c->from->pool;
+    struct sample sample;
+    double most;
+    const char *key = impossible (in, &most);
+
+    if (pools_is_own (&b->pools, pool)) {
+        snprintf (c->detail, sizeof c->detail,
+                  "the broker looks at its own host itself");
+        return ERR_NOT_ALLOWED;
+    }
+    if (key) {
+        snprintf (c->detail, sizeof c->detail, "expected 0..%.0f", most);
+        return bad_arg (c, key);
+    }
+    if (is_heeded (b, pool, c)) {
+        pool->reporter = c->from->r.id;
+        pool->reported = c->now;
+        sample = sample_of (in, c->now);
+        observe (b, pool, &sample, (int64_t) in->at_ms, c->now, c->out);
+    }
+    answer_ok (c->out, &c->peer->path, VERB_SAMPLE);
+    return ERR_NONE;
+}
