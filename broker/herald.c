@@ -11,10 +11,11 @@
 #include "protocol/codec.h"
 
 enum {
-    MAX_TOPICS = 1024,
+    MAX_TOPICS = 16384,
     MAX_TOPIC_BYTES = 200,    // longer ones hit a defect of libzmq 4.3.4
     MAX_SUBSCRIPTIONS = 1024, // read in one turn
     MAX_REPEATED = 64,        // likewise
+    MAX_CAUGHT_UP = 256,      // likewise
     HIGH_WATER = 1000
 };
 
@@ -32,8 +33,9 @@ struct herald {
     zsock_t *xpub;
     void *raw;
     uint64_t published;
-    size_t count;
-    struct topic topics[MAX_TOPICS];
+    size_t count, room;
+    struct topic *topics; // owned
+    bool behind;          // not all that is wanted was sent yet
     uint8_t body[MAX_BODY_BYTES];
 };
 
@@ -54,6 +56,9 @@ struct herald *herald_create (void)
     zsock_set_linger (h->xpub, 0);
     zsock_set_backlog (h->xpub, 1024);
     zsock_set_tcp_keepalive (h->xpub, 1);
+    zsock_set_tcp_keepalive_idle (h->xpub, 30);
+    zsock_set_tcp_keepalive_intvl (h->xpub, 10);
+    zsock_set_tcp_keepalive_cnt (h->xpub, 3);
     h->raw = zsock_resolve (h->xpub);
     return h;
 }
@@ -65,6 +70,7 @@ void herald_destroy (struct herald *h)
     if (h) {
         for (size_t i = 0; i < h->count; i++)
             free (h->topics[i].body);
+        free (h->topics);
         zsock_destroy (&h->xpub);
         free (h);
     }
@@ -117,6 +123,12 @@ static struct topic *place (struct herald *h, const char *name)
 
     if (t)
         return t;
+    if (h->count == h->room && h->room < MAX_TOPICS) {
+        h->room = h->room ? 2 * h->room : 64;
+        h->topics = xrealloc (h->topics, h->room * sizeof *h->topics);
+        memset (h->topics + h->count, 0,
+                (h->room - h->count) * sizeof *h->topics);
+    }
     t = h->count < MAX_TOPICS ? &h->topics[h->count++] : oldest (h);
     free (t->body);
     memset (t, 0, sizeof *t);
@@ -175,14 +187,24 @@ size_t herald_catch_up (struct herald *h)
 
     for (unsigned i = 0; i < MAX_SUBSCRIPTIONS && read_subscription (h); i++)
         ;
+    h->behind = false;
     for (size_t i = 0; i < h->count; i++) {
         if (!h->topics[i].wanted)
             continue;
+        if (sent == MAX_CAUGHT_UP) {
+            h->behind = true;
+            break;
+        }
         h->topics[i].wanted = false;
         send_topic (h, &h->topics[i]);
         sent++;
     }
     return sent;
+}
+
+bool herald_is_behind (const struct herald *h)
+{
+    return h->behind;
 }
 
 /* The place is filled by the one that came in last. */

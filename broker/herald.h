@@ -13,6 +13,7 @@
 #ifndef SLOTBUS_HERALD_H
 #define SLOTBUS_HERALD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,9 +31,11 @@ void *herald_socket (struct herald *h);
 /* now: monotonic ms. */
 void herald_publish (struct herald *h, const struct publication *p,
                      int64_t now);
-/* Read new subscriptions and send what they have missed. Returns how many
- * topics were sent again. */
+/* Read new subscriptions and send what they have missed, a portion that fits
+ * into a subscriber's queue. Returns how many topics were sent again. */
 size_t herald_catch_up (struct herald *h);
+/* There is more to be sent: a few ms later. */
+bool herald_is_behind (const struct herald *h);
 /* Send again what was last sent `every` ms ago: a subscriber may have lost
  * the last message of a topic, and would never know. A topic that is gone is
  * repeated once, and then forgotten. A bounded number at one time. */

@@ -17,6 +17,7 @@
 enum {
     BATCH = 1024,
     TEND_MS = 1000,
+    CATCH_UP_MS = 5,
     DENIAL_MS = 1000,
     DENIALS_LOGGED = 10 // in that time
 };
@@ -187,6 +188,8 @@ static int64_t wait_ms (const struct server *s)
     due = sooner (due, watcher_due (s->watcher));
     due = sooner (due, s->sample_due);
     due = sooner (due, s->tend_due);
+    if (herald_is_behind (s->herald))
+        due = sooner (due, now + CATCH_UP_MS);
     return due > now ? due - now : 0;
 }
 

@@ -15,7 +15,7 @@
 static enum err no_such_project (const struct broker *b, struct call *c,
                                  const char *name)
 {
-    const char *near = projects_near (&b->projects, name);
+    const char *near = projects_near (&b->projects, name, false);
 
     c->key = "project";
     if (near)
@@ -185,7 +185,7 @@ static void begin_stop (const struct broker *b, const struct call *c,
 static void end_lease (struct broker *b, struct call *c, struct lease *l)
 {
     if (!lease_has_tree (l) && !l->r.bound)
-        ledger_release (b, l, "killed", c->out);
+        ledger_revoke (b, l, "killed", c->out);
     else
         ledger_kill (b, l, c->in->kill.id, c->now, c->out);
 }

@@ -39,17 +39,6 @@ static void list_limbo (const struct broker *b, const struct session *s,
     }
 }
 
-/* A project that the configuration knows and whose name is nearly the same, if
- * it does not know this one; else "". */
-static const char *near_of (const struct broker *b, const struct session *s)
-{
-    const char *near = s->project->configured
-                           ? NULL
-                           : projects_near (&b->projects, s->r.project);
-
-    return near ? near : "";
-}
-
 static enum err welcome (struct broker *b, struct call *c, struct session *s)
 {
     const struct timing *t = &b->settings.timing;
@@ -71,7 +60,7 @@ static enum err welcome (struct broker *b, struct call *c, struct session *s)
     if (!pools_is_own (&b->pools, s->pool))
         w->sample_ms = (uint64_t) t->sample;
     list_limbo (b, s, w);
-    copy_text (w->near, sizeof w->near, near_of (b, s));
+    copy_text (w->near, sizeof w->near, s->near);
     outbox_send (c->out, &c->peer->path, VERB_WELCOME, w);
     return ERR_NONE;
 }
@@ -232,24 +221,69 @@ static enum err check_older (struct broker *b, struct call *c,
     return ERR_CONFLICT;
 }
 
-/* A shim holds its project's lock as long as it lives, so who has the lock
- * attests that the one before is dead. If that one speaks again, there are two
- * such locks: two machines with one identity. */
-static enum err check_succeeded (struct broker *b, struct call *c,
-                                 const struct session_record *r)
+/* Two machines have one identity, and both live. */
+static enum err conflict (struct broker *b, struct call *c,
+                          struct session *heir)
 {
-    const struct identity_of who = identity (r);
-    struct session *heir = sessions_by_identity (&b->sessions, &who);
-
-    if (!heir || same_process (&heir->r.shim, &r->shim) ||
-        !ended_succeeded (&b->ended, r))
-        return ERR_NONE;
     contest (b, c, heir);
     handlers_alarm_conflict (heir, c);
     snprintf (c->detail, sizeof c->detail,
               "pid %" PRId32 " took this shim's place: one of the two hosts is "
               "a copy, and needs a machine-id of its own",
               heir->r.shim.pid);
+    return ERR_HOST_CONFLICT;
+}
+
+/* Who began before the one that has the place cannot be its successor: this
+ * HELLO has been long on its way. Unless it is said again and again. */
+static enum err check_elder (struct broker *b, struct call *c,
+                             struct session *heir)
+{
+    if (heir->elder != c->in->hello.nonce) {
+        heir->elder = c->in->hello.nonce;
+        heir->elder_at = c->now;
+    }
+    if (c->now - heir->elder_at < 2 * b->settings.timing.beat)
+        return ERR_EXPIRED;
+    return conflict (b, c, heir);
+}
+
+/* A shim holds its project's lock as long as it lives, so who has the lock
+ * attests that the one before is dead. If that one speaks again, there are two
+ * such locks. */
+static enum err check_succeeded (struct broker *b, struct call *c,
+                                 const struct session_record *r)
+{
+    const struct identity_of who = identity (r);
+    struct session *heir = sessions_by_identity (&b->sessions, &who);
+
+    if (!heir || same_process (&heir->r.shim, &r->shim))
+        return ERR_NONE;
+    if (ended_succeeded (&b->ended, r))
+        return conflict (b, c, heir);
+    if (r->shim.start && r->shim.start < heir->r.shim.start)
+        return check_elder (b, c, heir);
+    return ERR_NONE;
+}
+
+/* The kernel vouches for the boot that this broker runs on: another one of its
+ * machine is a copy. */
+static enum err check_own_machine (struct broker *b, struct call *c,
+                                   const struct session_record *r)
+{
+    char host[65];
+
+    if (strcmp (r->machine, b->self.machine) != 0 ||
+        strcmp (r->boot, b->self.boot) == 0)
+        return ERR_NONE;
+    if (b->copy_until <= c->now)
+        outbox_journal (c->out, JOURNAL_ALARM,
+                        "host_conflict project=%s host=\"%s\"", r->project,
+                        outbox_quoted (c->in->hello.host, host, sizeof host));
+    b->copy_until = c->now + b->settings.timing.ttl;
+    snprintf (c->detail, sizeof c->detail,
+              "this host has the machine-id of the broker's own: a copy needs "
+              "one of its own");
     return ERR_HOST_CONFLICT;
 }
 
@@ -362,10 +396,19 @@ static void lose_older (struct broker *b, struct call *c,
     }
 }
 
-static void log_hello (const struct broker *b, const struct session *s,
-                       struct outbox *out)
+/* A project that the configuration knows and whose name is nearly the same, if
+ * it does not know this one. */
+static void find_near (const struct broker *b, struct session *s)
 {
-    const char *near = near_of (b, s);
+    const char *near = s->project->configured
+                           ? NULL
+                           : projects_near (&b->projects, s->r.project, true);
+
+    copy_text (s->near, sizeof s->near, near ? near : "");
+}
+
+static void log_hello (const struct session *s, struct outbox *out)
+{
     char host[sizeof s->r.host];
 
     outbox_journal (
@@ -373,9 +416,9 @@ static void log_hello (const struct broker *b, const struct session *s,
         "hello    session=%" PRIu64 " project=%s host=\"%s\" pid=%" PRId32,
         s->r.id, s->r.project, outbox_quoted (s->r.host, host, sizeof host),
         s->r.shim.pid);
-    if (near[0])
+    if (s->near[0])
         outbox_journal (out, JOURNAL_WARNING, "near     project=%s known=%s",
-                        s->r.project, near);
+                        s->r.project, s->near);
 }
 
 static enum err begin (struct broker *b, struct call *c,
@@ -389,7 +432,8 @@ static enum err begin (struct broker *b, struct call *c,
     handlers_heard (s, c);
     adopt (b, c, s);
     release_old_boots (b, c, r);
-    log_hello (b, s, c->out);
+    find_near (b, s);
+    log_hello (s, c->out);
     return welcome (b, c, s);
 }
 
@@ -420,10 +464,10 @@ enum err on_hello (struct broker *b, struct call *c)
     if (ended_has (&b->ended, c->in->hello.nonce, c->peer->uid))
         return ERR_EXPIRED;
     r = record_of (b, c);
-    if ((e = check_boots (b, c, &r)) || (e = check_host (b, c, &r)) ||
-        (e = check_succeeded (b, c, &r)) || (e = check_older (b, c, &r)) ||
-        (e = check_room (b, c, &r)) || (e = check_epoch (b, c)) ||
-        (e = check_holds (b, c)))
+    if ((e = check_own_machine (b, c, &r)) || (e = check_boots (b, c, &r)) ||
+        (e = check_host (b, c, &r)) || (e = check_succeeded (b, c, &r)) ||
+        (e = check_older (b, c, &r)) || (e = check_room (b, c, &r)) ||
+        (e = check_epoch (b, c)) || (e = check_holds (b, c)))
         return e;
     return begin (b, c, &r);
 }

@@ -32,6 +32,16 @@ static unsigned room_for (const struct broker *b, const struct waiter *w)
     return least (room, room_below (MAX_HELD, held));
 }
 
+/* Does an older one on another host come first? */
+static bool is_behind (const struct broker *b, uint64_t first,
+                       const struct waiter *w)
+{
+    const struct waiter *by =
+        first && first < w->r.number ? table_find (&b->waiters, first) : NULL;
+
+    return by && by->session->pool != w->session->pool;
+}
+
 enum reason judge (const struct broker *b, const struct walk *walk,
                    const struct waiter *w, unsigned *ret_amount)
 {
@@ -48,7 +58,7 @@ enum reason judge (const struct broker *b, const struct walk *walk,
     if (walk->blocker || is_passed_over (b, w->session->project))
         return REASON_TURN;
     room = room_for (b, w);
-    if (room < w->r.min)
+    if (room < w->r.min || is_behind (b, w->session->project->cap_first, w))
         return REASON_CAP;
     if (w->r.min > pool_effective (pool))
         return REASON_HEALTH;
@@ -56,6 +66,8 @@ enum reason judge (const struct broker *b, const struct walk *walk,
         return free + pool->max_slots - pool_effective (pool) >= w->r.min
                    ? REASON_HEALTH
                    : REASON_SLOTS;
+    if (is_behind (b, b->sum_first, w))
+        return REASON_SLOTS;
     amount = b->policy->amount (w, least (room, (uint64_t) free));
     if (amount == 0)
         return REASON_SLOTS;
@@ -94,13 +106,65 @@ void judge_pass_by (struct broker *b, struct walk *walk, const struct waiter *w,
     p->skipped_count += w->r.count;
 }
 
+/* ---- who comes first over all hosts ---- */
+
+void judge_forget_firsts (struct broker *b)
+{
+    b->sum_next = 0;
+    for (size_t i = 0; i < b->projects.count; i++)
+        b->projects.at[i]->cap_next = 0;
+}
+
+static bool take (uint64_t *first, uint64_t next)
+{
+    bool changed = *first != next;
+
+    *first = next;
+    return changed;
+}
+
+bool judge_take_firsts (struct broker *b)
+{
+    bool changed = take (&b->sum_first, b->sum_next);
+
+    for (size_t i = 0; i < b->projects.count; i++) {
+        struct project *p = b->projects.at[i];
+
+        changed |= take (&p->cap_first, p->cap_next);
+    }
+    return changed;
+}
+
+static void note_first (struct broker *b, const struct walk *walk,
+                        const struct waiter *w, enum reason reason)
+{
+    int64_t here = (int64_t) pool_effective (walk->pool) - walk->pool->in_use;
+    int64_t sum = (int64_t) b->settings.max_slots - b->in_use;
+    struct project *p = w->session->project;
+    uint64_t *next = NULL;
+
+    if (reason == REASON_SLOTS && here >= w->r.min && sum < w->r.min)
+        next = &b->sum_next;
+    if (reason == REASON_CAP &&
+        room_below (p->max, project_counted (p)) < w->r.min)
+        next = &p->cap_next;
+    if (next && (*next == 0 || w->r.number < *next))
+        *next = w->r.number;
+}
+
 /* ---- why it waits ---- */
 
-static void explain_cap (const struct waiter *w, char *text, size_t size)
+static void explain_cap (const struct broker *b, const struct waiter *w,
+                         char *text, size_t size)
 {
     const struct project *p = w->session->project;
 
-    if (room_below (p->max, project_counted (p)) >= w->r.min)
+    if (is_behind (b, p->cap_first, w))
+        snprintf (text, size,
+                  "an older request of %s on another host comes "
+                  "first",
+                  p->name);
+    else if (room_below (p->max, project_counted (p)) >= w->r.min)
         snprintf (text, size, "a session holds at most %d slots", MAX_HELD);
     else
         snprintf (text, size, "%s holds %u of its %u", p->name,
@@ -128,6 +192,10 @@ static void explain_slots (const struct broker *b, const struct walk *walk,
     int64_t here = (int64_t) pool_effective (walk->pool) - walk->pool->in_use;
     bool over_all = free < here;
 
+    if (is_behind (b, b->sum_first, w)) {
+        snprintf (text, size, "an older request on another host comes first");
+        return;
+    }
     snprintf (text, size, "%" PRId64 " of %u free%s, %u wanted",
               free > 0 ? free : 0,
               over_all ? b->settings.max_slots : pool_effective (walk->pool),
@@ -153,7 +221,7 @@ static void explain (const struct broker *b, const struct walk *walk,
                   (b->learning_until - walk->now + 999) / 1000);
         break;
     case REASON_TURN: explain_turn (walk, w, text, size); break;
-    case REASON_CAP: explain_cap (w, text, size); break;
+    case REASON_CAP: explain_cap (b, w, text, size); break;
     case REASON_HEALTH:
         snprintf (text, size, "effective %u of %u, %u wanted",
                   pool_effective (pool), pool->max_slots, w->r.min);
@@ -186,6 +254,7 @@ void judge_explain (struct broker *b, const struct walk *walk, struct waiter *w,
 {
     struct outlook *o = &w->outlook, before = *o;
 
+    note_first (b, walk, w, reason);
     o->position = walk->position;
     o->slots_ahead = slots_ahead (b, walk, w);
     o->reason = reason;

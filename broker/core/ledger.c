@@ -78,6 +78,16 @@ void ledger_release (struct broker *b, struct lease *l, const char *why,
     outbox_change (out, CHANGE_LEASE, token, NULL);
 }
 
+void ledger_revoke (struct broker *b, struct lease *l, const char *why,
+                    struct outbox *out)
+{
+    struct session *s = sessions_find (&b->sessions, l->r.session);
+
+    if (s && !l->r.acked)
+        session_drop (s, l->r.seq);
+    ledger_release (b, l, why, out);
+}
+
 void ledger_kill (struct broker *b, struct lease *l, uint64_t kill, int64_t now,
                   struct outbox *out)
 {

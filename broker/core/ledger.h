@@ -39,6 +39,10 @@ struct lease *ledger_add_lease (struct broker *b, const struct lease_record *r,
 /* The slot is free. `why` goes to the journal. Frees `l`. */
 void ledger_release (struct broker *b, struct lease *l, const char *why,
                      struct outbox *out);
+/* On another's word than its holder's. The GRANT of it may never have arrived:
+ * who waits for that is told that it has expired. */
+void ledger_revoke (struct broker *b, struct lease *l, const char *why,
+                    struct outbox *out);
 /* ACTIVE -> KILLING. */
 void ledger_kill (struct broker *b, struct lease *l, uint64_t kill, int64_t now,
                   struct outbox *out);

@@ -26,7 +26,7 @@ static const struct host_settings *listed (const struct settings *settings,
 
 /* As configured; else by its size. `max_slots` is what the broker's own host
  * has, and the most that any may have. */
-static unsigned max_for (const struct pools *p, const struct pool *pool,
+static unsigned max_for (const struct pool *pool,
                          const struct settings *settings)
 {
     const struct host_settings *host = listed (settings, pool->host);
@@ -34,7 +34,7 @@ static unsigned max_for (const struct pools *p, const struct pool *pool,
 
     if (host)
         max = host->max_slots;
-    else if (!pools_is_own (p, pool) && pool->cores && pool->memory_bytes)
+    else if (pool->cores)
         max = settings_advise (pool->cores, pool->memory_bytes);
     return max < settings->max_slots ? max : settings->max_slots;
 }
@@ -47,11 +47,13 @@ bool pools_is_own (const struct pools *p, const struct pool *pool)
 void pools_size (struct pools *p, struct pool *pool, unsigned cores,
                  uint64_t memory_bytes, const struct settings *settings)
 {
-    if (cores == 0 || memory_bytes == 0)
+    if (pools_is_own (p, pool) || cores == 0 || memory_bytes == 0)
         return;
-    pool->cores = cores;
-    pool->memory_bytes = memory_bytes;
-    pool->max_slots = max_for (p, pool, settings);
+    if (cores > pool->cores)
+        pool->cores = cores;
+    if (memory_bytes > pool->memory_bytes)
+        pool->memory_bytes = memory_bytes;
+    pool->max_slots = max_for (pool, settings);
 }
 
 bool pools_full (const struct pools *p)
@@ -73,14 +75,14 @@ struct pool *pools_have (struct pools *p, const char *host,
     pool->number = pool->health_number = p->retired;
     health_init (&pool->health);
     p->at[p->count++] = pool;
-    pool->max_slots = max_for (p, pool, settings);
+    pool->max_slots = max_for (pool, settings);
     return pool;
 }
 
 void pools_configure (struct pools *p, const struct settings *settings)
 {
     for (size_t i = 0; i < p->count; i++)
-        p->at[i]->max_slots = max_for (p, p->at[i], settings);
+        p->at[i]->max_slots = max_for (p->at[i], settings);
 }
 
 struct pool *pools_empty (const struct pools *p)

@@ -23,8 +23,8 @@
 struct pool {
     char host[65];
     unsigned max_slots; // its own; the sum is bounded elsewhere
-    unsigned cores;     // of the host, as its newest session said;
-    uint64_t memory_bytes; // 0 = not known
+    unsigned cores;     // of another host, the most that a session of it
+    uint64_t memory_bytes; // could use; 0 = not known
     struct health health;
 
     unsigned in_use, waiting, sessions; // as of the last tally

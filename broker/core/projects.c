@@ -6,6 +6,9 @@
 #include "core/memory.h"
 #include "protocol/nearest.h"
 
+/* A peer may ask for the nearest name as often as it likes. */
+enum { MOST_COMPARED = 64 };
+
 static size_t place (const struct projects *p, const char *name)
 {
     size_t low = 0, high = p->count;
@@ -113,17 +116,27 @@ void projects_clear (struct projects *p)
     *p = (struct projects){0};
 }
 
-const char *projects_near (const struct projects *p, const char *name)
+const char *projects_near (const struct projects *p, const char *name,
+                           bool configured)
 {
     const char *near = NULL;
-    unsigned best = strlen (name) < 4 ? 2 : 3; // nearer than that
+    size_t size = strlen (name);
+    unsigned best = size < 4 ? 2 : 3; // nearer than that
+    unsigned compared = 0;
 
-    for (size_t i = 0; i < p->count; i++) {
-        unsigned d = nearest_distance (name, p->at[i]->name);
+    for (size_t i = 0; i < p->count && compared < MOST_COMPARED; i++) {
+        const struct project *other = p->at[i];
+        size_t length = strlen (other->name);
+        unsigned d;
 
+        if ((configured && !other->configured) || length + 2 < size ||
+            size + 2 < length)
+            continue;
+        compared++;
+        d = nearest_distance (name, other->name);
         if (d > 0 && d < best) {
             best = d;
-            near = p->at[i]->name;
+            near = other->name;
         }
     }
     return near;

@@ -23,6 +23,7 @@ struct project {
     const struct project_settings *configured; // NULL; borrowed
     unsigned priority, max;
 
+    uint64_t cap_first, cap_next; // see judge.h
     unsigned held, limbo;     // slots: ACTIVE + KILLING, and LIMBO
     unsigned waiting, queued; // slots, requests
     unsigned sessions;
@@ -55,9 +56,10 @@ struct project *projects_empty (const struct projects *p);
 void projects_remove (struct projects *p, struct project *project);
 void projects_clear (struct projects *p);
 
-/* A known name that `name` may have been meant to be: one or two letters
- * away; NULL: none. */
-const char *projects_near (const struct projects *p, const char *name);
+/* A known, or a configured, name that `name` may have been meant to be: one or
+ * two letters away; NULL: none. */
+const char *projects_near (const struct projects *p, const char *name,
+                           bool configured);
 
 /* Everything that counts. */
 static inline unsigned project_counted (const struct project *p)

@@ -77,18 +77,26 @@ void broker_restore_damaged (struct broker *b, uint64_t token)
     l->until = INT64_MAX; // an administrator's word
 }
 
+/* Of this machine, however it came: that boot is over. */
+static bool is_old_boot (const struct broker *b, bool own, const char *machine,
+                         const char *boot)
+{
+    return (own || strcmp (machine, b->self.machine) == 0) &&
+           strcmp (boot, b->self.boot) != 0;
+}
+
 static void lose_old_boots (struct broker *b, int64_t now, struct outbox *out)
 {
     for (size_t i = b->sessions.count; i-- > 0;) {
         struct session *s = b->sessions.at[i];
 
-        if (s->r.own && strcmp (s->r.boot, b->self.boot) != 0)
+        if (is_old_boot (b, s->r.own, s->r.machine, s->r.boot))
             ledger_lose (b, s, "rebooted", now, out);
     }
     for (size_t i = leases_count (&b->leases); i-- > 0;) {
         struct lease *l = leases_at (&b->leases, i);
 
-        if (l->r.own && strcmp (l->r.boot, b->self.boot) != 0)
+        if (is_old_boot (b, l->r.own, l->r.machine, l->r.boot))
             ledger_release (b, l, "rebooted", out);
     }
 }
@@ -96,7 +104,7 @@ static void lose_old_boots (struct broker *b, int64_t now, struct outbox *out)
 /* Times of another boot, or of a clock that began anew, mean nothing. */
 static int64_t past (int64_t then, int64_t now)
 {
-    return then > now ? now : then;
+    return then > now ? now : then < 0 ? 0 : then;
 }
 
 /* A full T for everybody who was alive (R5); what has no holder waits as if

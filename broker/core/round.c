@@ -11,6 +11,8 @@
 #include "core/ledger.h"
 #include "core/memory.h"
 
+enum { MOST_IDLE_PASSES = 4 };
+
 /* ---- granting ---- */
 
 /* The next of "a,b,c"; "" when there are no more. */
@@ -291,17 +293,23 @@ static void serve_pools (struct broker *b, int64_t now, struct outbox *out)
     }
 }
 
-/* A project's cap is over all hosts: a grant on one may lift a request out of
- * the way on another that was served before it (L1). */
+/* Caps and the sum are over all hosts: what is granted on one, or who comes
+ * first there, may let pass or hold back on another that was served before it
+ * (L1). Who comes first is settled after a few passes in which nothing is
+ * granted; if not, the next round goes on. */
 void round_serve (struct broker *b, int64_t now, struct outbox *out)
 {
-    unsigned before;
+    unsigned before, idle = 0;
+    bool again;
 
     state_tally (b);
     do {
         before = b->in_use;
+        judge_forget_firsts (b);
         serve_pools (b, now, out);
-    } while (b->in_use != before && b->pools.count > 1);
+        again = judge_take_firsts (b) && ++idle < MOST_IDLE_PASSES;
+        again |= b->in_use != before;
+    } while (again && b->pools.count > 1);
     tell_all (b, now, out);
     state_tally (b);
 }

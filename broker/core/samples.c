@@ -101,6 +101,12 @@ static bool is_heeded (const struct broker *b, const struct pool *pool,
            c->now - pool->reported >= 2 * b->settings.timing.sample;
 }
 
+/* A copy of the newest is no second moment. */
+static bool is_twice (const struct pool *pool, const struct msg_sample *in)
+{
+    return in->at_ms && pool->health.wall == (int64_t) in->at_ms;
+}
+
 enum err on_sample (struct broker *b, struct call *c)
 {
     const struct msg_sample *in = &c->in->sample;
@@ -118,7 +124,7 @@ enum err on_sample (struct broker *b, struct call *c)
         snprintf (c->detail, sizeof c->detail, "expected 0..%.0f", most);
         return bad_arg (c, key);
     }
-    if (is_heeded (b, pool, c)) {
+    if (is_heeded (b, pool, c) && !is_twice (pool, in)) {
         pool->reporter = c->from->r.id;
         pool->reported = c->now;
         sample = sample_of (in, c->now);

@@ -142,6 +142,8 @@ static void forget_dropped (struct session *s, unsigned i)
 
 void session_drop (struct session *s, uint64_t seq)
 {
+    if (s->dropped_count && s->dropped[s->dropped_count - 1] == seq)
+        return;
     if (s->dropped_count == MAX_QUEUED_PROJECT)
         forget_dropped (s, 0);
     s->dropped = grown (s->dropped, s->dropped_count, &s->dropped_room,

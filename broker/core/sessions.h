@@ -46,6 +46,9 @@ struct session {
     int64_t deadline;       // LOST then
     int64_t conflict_until; // its identity was claimed by another host,
     bool rival_heard;       // and both are known to live: alarmed
+    uint64_t elder;   // nonce of an older process that wants its place,
+    int64_t elder_at; // and since when
+    char near[MAX_KEY_BYTES + 1]; // a configured project of nearly that name
     uint64_t beat_seq;
     unsigned dropped_count, dropped_room;
     uint64_t *dropped; // what the broker dropped, oldest first; owned

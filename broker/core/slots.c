@@ -77,7 +77,10 @@ static void release_one (struct broker *b, struct call *c, uint64_t token,
         u64s_add (&ret_released->busy, token);
     } else {
         u64s_add (&ret_released->tokens, token);
-        ledger_release (b, l, force ? "forced" : "released", c->out);
+        if (force)
+            ledger_revoke (b, l, "forced", c->out);
+        else
+            ledger_release (b, l, "released", c->out);
     }
 }
 
@@ -131,14 +134,16 @@ enum err on_release (struct broker *b, struct call *c)
 
 /* ---- REAPED ---- */
 
-/* News of trees that came late, or twice. */
-static bool is_old (struct lease *l, uint64_t seq)
+/* News of trees that came late, or twice. Without a number nobody knows. */
+static bool is_old (const struct lease *l, uint64_t seq)
 {
-    if (seq && seq <= l->r.told)
-        return true;
+    return seq && seq <= l->r.told;
+}
+
+static void note_news (struct lease *l, uint64_t seq)
+{
     if (seq)
         l->r.told = seq;
-    return false;
 }
 
 /* The run is over and its reservation goes on. */
@@ -161,6 +166,7 @@ static void make_idle (struct broker *b, struct lease *l, struct call *c)
 static void reap_one (struct broker *b, struct call *c, uint64_t token,
                       struct msg_released *ret_released)
 {
+    const struct msg_reaped *in = &c->in->reaped;
     struct lease *l = NULL;
     enum claim claim = claim_of (b, c->from, token, &l);
 
@@ -168,13 +174,18 @@ static void reap_one (struct broker *b, struct call *c, uint64_t token,
         u64s_add (&ret_released->unknown, token);
     } else if (claim == CLAIM_EXPIRED) {
         u64s_add (&ret_released->expired, token);
-    } else if (c->in->reaped.keep && l->r.state == LEASE_ACTIVE) {
-        if (!is_old (l, c->in->reaped.seq))
-            make_idle (b, l, c);
+    } else if (in->keep && is_old (l, in->seq)) {
+        u64s_add (&ret_released->kept, token); // of a tree before this one
+    } else if (in->keep && l->r.state == LEASE_ACTIVE) {
+        note_news (l, in->seq);
+        make_idle (b, l, c);
         u64s_add (&ret_released->kept, token);
-    } else {
+    } else if (l->r.tree) {
         u64s_add (&ret_released->tokens, token);
         ledger_release (b, l, "reaped", c->out);
+    } else { // stopped, and maybe never heard of
+        u64s_add (&ret_released->tokens, token);
+        ledger_revoke (b, l, "reaped", c->out);
     }
 }
 
@@ -188,6 +199,7 @@ enum err on_reaped (struct broker *b, struct call *c)
     if (names_others (b, c->from, tokens))
         return ERR_NOT_ALLOWED;
     message_init_fields (released, VERB_RELEASED);
+    released->seq = c->in->reaped.seq;
     for (uint32_t i = 0; i < tokens->count; i++)
         reap_one (b, c, tokens->at[i], released);
     return send_released (b, c, released);
@@ -222,6 +234,7 @@ static void start_one (struct broker *b, struct call *c, uint64_t token)
 
     if (is_old (l, in->seq))
         return;
+    note_news (l, in->seq);
     l->r.tree = true;
     l->r.cookie = in->tokens.at[0];
     l->r.agent = (struct process){(int32_t) in->pid, (int64_t) in->start};

@@ -52,13 +52,15 @@ struct broker {
     uint64_t published; // `changes` when it was last published
     uint64_t broker_number, broker_digest; // BROKER as last published
     uint64_t watched; // rises with what the watcher looks at
-    uint64_t refused; // messages
+    int64_t copy_until; // a copy of this machine was heard, and alarmed
+    uint64_t refused;   // messages
     uint64_t refused_before; // those that never came here
     int64_t refusals_at;     // since when these are counted,
     unsigned refusals;       // so that nobody fills the log with them
     uint64_t *strays; // rows of waiters without a session, to be deleted
     size_t stray_count;
-    struct asked *asked; // STATUS of this batch: the round answers
+    uint64_t sum_first, sum_next; // see judge.h
+    struct asked *asked;          // STATUS of this batch: the round answers
     size_t asked_count, asked_capacity;
     struct msg scratch; // for messages too large for the stack
 };

@@ -395,7 +395,8 @@ static int add_given (const char *text, size_t size, struct endpoint_list *list,
         return fail (ret_error, error_size,
                      "SLOTBUS_BROKER: %s is one too many: at most %d endpoints",
                      one, MAX_ENDPOINTS);
-    if (size >= sizeof one || endpoints_of (one, &list->at[list->count]))
+    if (size >= sizeof one || endpoints_of (one, &list->at[list->count]) ||
+        strncmp (one, "tcp://*", 7) == 0) // that is where one may listen
         return bad_endpoint (one, ret_error, error_size);
     list->count++;
     return 0;

@@ -572,15 +572,27 @@ def a_hello_over_a_new_connection_is_the_same_session_there(place):
 @case
 def a_copy_of_a_living_host_is_alarmed_and_gets_nothing(place):
     scene = Scene(place)
+    far = Session(place.endpoint, "odin", host="vm2", machine="m2", boot="b2")
+    place.at_end(far.close)
     for peer in peers(place):
-        refused(peer.say("HELLO",
-                         **{**scene.mine.hello_keys, "nonce": 4711, "boot": "another", "successor": True}),
-                "HOST_CONFLICT", None, "", re="HELLO")
-        answer = peer.say("REQUEST", session=scene.mine.session, seq=50, count=1)
+        refused(peer.say("HELLO", **{**far.hello_keys, "nonce": 4711, "boot": "another", "successor": True}),
+                "HOST_CONFLICT", None, "machine-id", re="HELLO")
+        answer = peer.say("REQUEST", session=far.session, seq=50, count=1)
         assert (answer["verb"], answer["reason"]) == ("QUEUED", "PAUSED"), answer
-    scene.mine.beat_ok()        # it lives: that was no reboot
+    far.beat_ok()               # it lives: that was no reboot
+    scene.broker.wait_line(r"host_conflict .*project=odin")
+    assert state(place)["in_use"] == 4      # and nobody loses anything
+
+
+@case
+def a_copy_of_the_brokers_own_host_is_alarmed_at_once(place):
+    scene = Scene(place)
+    for peer in peers(place):
+        refused(peer.say("HELLO", **{**scene.mine.hello_keys, "nonce": 4711, "boot": "another"}),
+                "HOST_CONFLICT", None, "machine-id", re="HELLO")
     scene.broker.wait_line(r"host_conflict .*project=consilio")
-    assert state(place)["in_use"] == 4      # and loses nothing
+    scene.mine.beat_ok()        # the kernel vouches for this one
+    assert state(place)["in_use"] == 4
 
 
 @case

@@ -5,9 +5,8 @@ import json
 import os
 import re
 import signal
-import socket
 
-from harness import alive, case, main, wait_until
+from harness import alive, case, free_port, main, wait_until
 
 NOBODY = 65534
 
@@ -185,19 +184,6 @@ def a_shim_runs_or_was_stopped_or_has_died(place):
     assert "none runs" in doctor(place).one("shim of p", "note")[0]
 
 
-def free_port():
-    """The lower of two neighbours that nobody listens on just now."""
-    while True:
-        with socket.socket() as bus, socket.socket() as events:
-            bus.bind(("127.0.0.1", 0))
-            port = bus.getsockname()[1]
-            try:
-                events.bind(("127.0.0.1", port + 1))
-                return port
-            except (OSError, OverflowError):
-                continue
-
-
 @case
 def of_several_brokers_elsewhere_one_that_answers_is_enough(place):
     port, dead = free_port(), free_port()
@@ -207,6 +193,8 @@ def of_several_brokers_elsewhere_one_that_answers_is_enough(place):
     seen = doctor(place, env={"SLOTBUS_BROKER": here})
     assert seen.status == 0, (seen.status, seen.out)
     assert "in plain" in seen.one("broker", "note")[0]
+    assert "broker clock" not in seen.found     # its host is ours
+    seen = doctor(place, env={"SLOTBUS_BROKER": here, "SLOTBUS_HOST": "elsewhere"})
     seen.one("broker clock", "ok")
     both = "tcp://127.0.0.1:%d,%s" % (dead, here)
     seen = doctor(place, env={"SLOTBUS_BROKER": both})

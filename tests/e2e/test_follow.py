@@ -5,30 +5,16 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 
 import msgpack
 import zmq
 
-from harness import DEADLINE, main, program, wait_until
+from harness import DEADLINE, free_port, main, program, wait_until
 from seed import PROJECTS, by, day, supervisor
 from slotbus_client import Session
 
 TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
-
-
-def free_port():
-    """A port that is free now, and the one after it, for the events."""
-    while True:
-        with socket.socket() as bus, socket.socket() as events:
-            bus.bind(("127.0.0.1", 0))
-            port = bus.getsockname()[1]
-            try:
-                events.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 def configure(place, **changes):
@@ -230,6 +216,7 @@ def a_gap_is_said_and_its_repair_is_printed(place):
     levels = ["healthy"] * 4 + ["unknown"] + ["healthy"] * 2 + ["degraded"]
     for follower in followers:
         follower.wait_line("degraded", "stdout")
+    followers[0].wait_line(r"\(51\)")      # another thread reads it
     health, health_json, events, events_json = (f.lines["stdout"] for f in followers)
     assert followers[0].lines["stderr"] == gaps and not any(f.lines["stderr"] for f in followers[1:])
     assert health == ["- vm1 " + level for level in levels], health

@@ -13,9 +13,10 @@
 #include "bus/base.h"
 #include "bus/endpoint.h"
 #include "bus/lock.h"
+#include "bus/proc.h"
 #include "bus/version.h"
 #include "commands/checks.h"
-#include "protocol/codec.h"
+#include "link.h"
 
 /* A HEALTH that did not change is as old as the interval at which it is
  * repeated; a clock that is off by less than the other is not worth a word. */
@@ -26,7 +27,7 @@ struct probe {
     void *context, *bus, *events; // NULL: none could be opened
     bool remote;
     int64_t asked_at;
-    struct msg message; // as it comes; copied below when it is wanted
+    struct link_message in; // as it comes; copied below when it is wanted
     struct msg_status_ok status;
     struct msg_error error;
     struct msg_broker broker;
@@ -34,21 +35,16 @@ struct probe {
     int64_t round_trip_ms;
     bool broker_heard, health_heard;
     int64_t ahead_ms; // of our clock: the broker's, at least
-    uint8_t body[MAX_BODY_BYTES];
 };
 
 /* ---- asking ---- */
 
 static void *open_socket (struct probe *p, int type, const char *endpoint)
 {
-    void *socket = zmq_socket (p->context, type);
-    int64_t most = MAX_BODY_BYTES;
-    int linger = 0;
+    void *socket = link_socket (p->context, type, p->to);
 
     if (!socket)
         return NULL;
-    zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
-    zmq_setsockopt (socket, ZMQ_LINGER, &linger, sizeof linger);
     if (type == ZMQ_SUB) {
         zmq_setsockopt (socket, ZMQ_SUBSCRIBE, "broker", 6);
         if (p->remote)
@@ -64,7 +60,6 @@ static void open_probe (struct probe *p, void *context,
                         const struct endpoints *to)
 {
     struct msg_status all;
-    size_t size;
 
     p->to = to;
     p->remote = !to->runtime[0];
@@ -74,10 +69,8 @@ static void open_probe (struct probe *p, void *context,
     if (!p->bus)
         return;
     message_init_fields (&all, VERB_STATUS);
-    size = codec_encode (VERB_STATUS, &all, p->body, sizeof p->body);
     p->asked_at = clock_monotonic_ms ();
-    (void) zmq_send (p->bus, PROTOCOL_MAGIC, 4, ZMQ_SNDMORE | ZMQ_DONTWAIT);
-    (void) zmq_send (p->bus, p->body, size, ZMQ_DONTWAIT);
+    (void) link_send (p->bus, &p->in, VERB_STATUS, &all);
 }
 
 static void close_probe (struct probe *p)
@@ -86,26 +79,6 @@ static void close_probe (struct probe *p)
         zmq_close (p->bus);
     if (p->events)
         zmq_close (p->events);
-}
-
-/* Frames of a message come together: the last is the body, the magic stands
- * before it. */
-static bool receive (struct probe *p, void *socket)
-{
-    size_t size = sizeof (int);
-    struct codec_error error;
-    bool magic = false;
-    int more = 1, n = -1;
-
-    while (more) {
-        magic = n == 4 && memcmp (p->body, PROTOCOL_MAGIC, 4) == 0;
-        n = zmq_recv (socket, p->body, sizeof p->body, ZMQ_DONTWAIT);
-        if (n < 0)
-            return false;
-        zmq_getsockopt (socket, ZMQ_RCVMORE, &more, &size);
-    }
-    return magic && n <= (int) sizeof p->body &&
-           codec_decode (p->body, (size_t) n, &p->message, &error) == ERR_NONE;
 }
 
 /* How far another clock is ahead (behind: negative) of ours at least, when
@@ -120,12 +93,14 @@ static int64_t least_ahead (uint64_t at_ms)
 }
 
 /* Of several hosts the one whose clock is nearest: which of them is the
- * broker's nobody says. */
+ * broker's nobody says. It is not ours: that is stamped here. */
 static void take_health (struct probe *p, const struct msg_health *h)
 {
     int64_t ahead = least_ahead (h->at_ms);
+    char own[65];
 
-    if (h->at_ms == 0)
+    host_name (own, sizeof own);
+    if (h->at_ms == 0 || strcmp (h->host, own) == 0)
         return;
     if (!p->health_heard || llabs (ahead) < llabs (p->ahead_ms))
         p->ahead_ms = ahead;
@@ -134,7 +109,7 @@ static void take_health (struct probe *p, const struct msg_health *h)
 
 static void take_message (struct probe *p)
 {
-    const struct msg *m = &p->message;
+    const struct msg *m = &p->in.msg;
 
     if (m->verb == VERB_HEALTH)
         take_health (p, &m->health);
@@ -167,7 +142,7 @@ static bool all_complete (const struct probe *p, unsigned count)
 
 static void hear (struct probe *p, void *socket)
 {
-    if (socket && receive (p, socket))
+    if (socket && link_receive (socket, &p->in) > 0)
         take_message (p);
 }
 

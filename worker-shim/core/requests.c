@@ -125,6 +125,12 @@ void requests_ask_again (struct requests *t)
     }
 }
 
+void requests_repeat (struct requests *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        t->at[i]->answered = t->at[i]->sent = false;
+}
+
 bool requests_any (const struct requests *t)
 {
     return t->count > 0;

@@ -56,6 +56,10 @@ void requests_move_last (struct requests *t, struct request *r);
  * Withdrawn ones are forgotten. */
 void requests_ask_again (struct requests *t);
 
+/* As if none were answered: under the same seqs, a broker that has them says
+ * so. */
+void requests_repeat (struct requests *t);
+
 bool requests_any (const struct requests *t);
 bool requests_waiting (const struct requests *t); // with a client
 

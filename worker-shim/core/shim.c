@@ -28,6 +28,7 @@ void shim_destroy (struct shim *s)
         return;
     requests_clear (&s->requests);
     releases_clear (&s->releases);
+    progress_clear (&s->progress);
     free (s);
 }
 
@@ -202,7 +203,7 @@ static void take_turn (struct shim *s, uint64_t random, int64_t now,
     if (tenure_sample (&s->tenure, now))
         shim_say_sample (s, out);
     shim_serve (s, now, out);
-    shim_say_news (s, out);
+    shim_say_news (s, now, out);
 }
 
 void shim_turn (struct shim *s, uint64_t random, int64_t now,
@@ -230,6 +231,8 @@ int64_t shim_next_deadline (const struct shim *s, int64_t now)
         return now;
     if (s->tenure.state == TENURE_LEAVING)
         return s->next_bye < next ? s->next_bye : next;
+    if (s->tenure.state == TENURE_LIVE && progress_due (&s->progress) < next)
+        next = progress_due (&s->progress);
     end_by = s->idle ? s->idle_since + patience (s) : next;
     if (end_by > now && end_by < next)
         next = end_by;

@@ -249,6 +249,8 @@ static void on_error (struct shim *s, const struct msg_error *in, int64_t now,
             return;
         actions_log (out, "refused verb=HELLO error=%s detail=%s", in->error,
                      in->detail);
+        if (err_of_name (in->error) == ERR_EXPIRED)
+            tenure_expired (&s->tenure, now);
         on_hello_refused (s, err_of_name (in->error), in->detail, out);
         return;
     }
@@ -296,9 +298,20 @@ static void heed (struct shim *s, const struct msg *in, struct actions *out)
     }
 }
 
+/* It has started anew. What it dropped before and had not told it does not
+ * know any more, nor, after a power cut of another host, what it had queued:
+ * what waits is said again. */
+static void note_epoch (struct shim *s, uint64_t before)
+{
+    if (s->tenure.epoch != before)
+        requests_repeat (&s->requests);
+}
+
 void shim_on_broker (struct shim *s, const struct msg *in, int64_t now,
                      struct actions *out)
 {
+    uint64_t epoch = s->tenure.epoch;
+
     s->news = true;
     if (s->done)
         return;
@@ -306,10 +319,11 @@ void shim_on_broker (struct shim *s, const struct msg *in, int64_t now,
         on_welcome (s, &in->welcome, now, out);
     else if (in->verb == VERB_ERROR)
         on_error (s, &in->error, now, out);
-    else if (!of_this_session (s, in, now))
-        return;
-    else if (in->verb == VERB_OK)
-        on_ok (s, &in->ok, now, out);
-    else if (s->tenure.state == TENURE_LIVE)
-        heed (s, in, out);
+    else if (of_this_session (s, in, now)) {
+        note_epoch (s, epoch);
+        if (in->verb == VERB_OK)
+            on_ok (s, &in->ok, now, out);
+        else if (s->tenure.state == TENURE_LIVE)
+            heed (s, in, out);
+    }
 }

@@ -168,17 +168,15 @@ static struct slot *by_label (struct shim *s, const char *label)
     return nameless;
 }
 
-static void forward_progress (struct shim *s, const struct msg_progress *in,
-                              struct slot *slot, struct actions *out)
+static void note_progress (struct shim *s, const struct msg_progress *in,
+                           struct slot *slot)
 {
     struct msg_progress told = *in;
 
     if (in->label[0])
         copy_text (slot->label, sizeof slot->label, in->label);
-    told.session = s->tenure.session;
     told.token = slot->token;
-    if (s->tenure.state == TENURE_LIVE)
-        actions_send (out, VERB_PROGRESS, &told);
+    progress_note (&s->progress, &told);
 }
 
 /* Which key the broker would refuse; NULL: none. It would tell us, and nobody
@@ -228,7 +226,7 @@ static void on_progress (struct shim *s, const struct ask *ask,
                             NULL);
         return;
     }
-    forward_progress (s, in, slot, out);
+    note_progress (s, in, slot);
     tell_ok (ask, VERB_PROGRESS, 0, out);
 }
 

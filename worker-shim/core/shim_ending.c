@@ -73,6 +73,7 @@ void shim_run_gone (struct shim *s, struct run *run)
         at->state = keep ? SLOT_KEPT : SLOT_REAPED;
         at->status = status;
         at->seq = s->told;
+        progress_forget (&s->progress, at->token);
         at->sent = false;
     }
     runs_remove (&s->runs, run);
@@ -171,6 +172,7 @@ void shim_lose_session (struct shim *s, int64_t now, struct actions *out)
         lose_slot (s, at);
     requests_ask_again (&s->requests);
     s->acks.count = 0;
+    s->progress.count = 0;
     tenure_restart (&s->tenure, now);
 }
 

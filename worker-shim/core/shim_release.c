@@ -222,13 +222,14 @@ static void busy_token (struct shim *s, uint64_t token)
     shim_reap_slot (s, slot);
 }
 
-/* The broker has heard that their runs ended: they are idle. */
-static void keep (struct shim *s, const struct u64s *tokens)
+/* The broker has heard that their runs ended: they are idle. Of an older
+ * REAPED it says nothing about the newest. */
+static void keep (struct shim *s, const struct msg_released *in)
 {
-    for (uint32_t i = 0; i < tokens->count; i++) {
-        struct slot *slot = holdings_find (&s->holdings, tokens->at[i]);
+    for (uint32_t i = 0; i < in->kept.count; i++) {
+        struct slot *slot = holdings_find (&s->holdings, in->kept.at[i]);
 
-        if (slot && slot->state == SLOT_KEPT)
+        if (slot && slot->state == SLOT_KEPT && slot->seq == in->seq)
             make_idle (slot);
     }
 }
@@ -236,7 +237,7 @@ static void keep (struct shim *s, const struct u64s *tokens)
 void shim_on_released (struct shim *s, const struct msg_released *in,
                        struct actions *out)
 {
-    keep (s, &in->kept);
+    keep (s, in);
     close_tokens (s, &in->tokens, RESULT_RELEASED, out);
     close_tokens (s, &in->expired, RESULT_EXPIRED, out);
     close_tokens (s, &in->unknown, RESULT_UNKNOWN, out);

@@ -218,12 +218,26 @@ static void say_requests (struct shim *s, struct actions *out)
     }
 }
 
-void shim_say_news (struct shim *s, struct actions *out)
+/* Of slots that are still ours. */
+static void say_progress (struct shim *s, int64_t now, struct actions *out)
+{
+    struct msg_progress m;
+
+    for (unsigned told = 0; progress_take (&s->progress, told, now, &m);
+         told++) {
+        m.session = s->tenure.session;
+        if (holdings_find (&s->holdings, m.token))
+            actions_send (out, VERB_PROGRESS, &m);
+    }
+}
+
+void shim_say_news (struct shim *s, int64_t now, struct actions *out)
 {
     say_released (s, out);
     say_reaped (s, out);
     say_started (s, out);
     say_requests (s, out);
+    say_progress (s, now, out);
 }
 
 /* ---- to keepers ---- */

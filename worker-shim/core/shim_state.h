@@ -22,6 +22,7 @@
 #include "core/acks.h"
 #include "core/actions.h"
 #include "core/holdings.h"
+#include "core/progress.h"
 #include "core/releases.h"
 #include "core/requests.h"
 #include "core/runs.h"
@@ -38,6 +39,7 @@ struct shim {
     struct runs runs;
     struct releases releases;
     struct acks acks;
+    struct progress progress;
     bool news;   // something happened since the last turn
     bool ready;  // was LIVE once
     bool ending; // shim_end () was called
@@ -67,7 +69,7 @@ void shim_bye_heard (struct shim *s, int64_t now, struct actions *out);
 void shim_say_hello (struct shim *s, uint64_t nonce, struct actions *out);
 void shim_say_beat (struct shim *s, int64_t now, struct actions *out);
 /* Whatever is unsent. */
-void shim_say_news (struct shim *s, struct actions *out);
+void shim_say_news (struct shim *s, int64_t now, struct actions *out);
 void shim_say_sample (struct shim *s, struct actions *out);
 void shim_say_bye (struct shim *s, struct actions *out);
 /* To a keeper: its tree may live until anchor + T - D. */

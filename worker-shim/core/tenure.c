@@ -44,6 +44,12 @@ uint64_t tenure_hello (struct tenure *t, uint64_t random, int64_t now)
     return t->nonce;
 }
 
+void tenure_expired (struct tenure *t, int64_t now)
+{
+    if (t->state == TENURE_HELLO && now - t->first_hello >= 3 * rhythm (t))
+        t->nonce = 0;
+}
+
 static void take_timing (struct tenure *t, const struct msg_welcome *in)
 {
     t->own_host = in->own_host;

@@ -54,6 +54,10 @@ void tenure_init (struct tenure *t, int64_t hello_ms, int64_t now);
 
 /* A HELLO is sent now; returns its nonce, which stays until a WELCOME. */
 uint64_t tenure_hello (struct tenure *t, uint64_t random, int64_t now);
+/* The session of that nonce is over, says the broker. That may be about an
+ * older nonce, and late: what goes on for 3 H is about this one, of whose
+ * session no WELCOME came, and the next HELLO has a new one. */
+void tenure_expired (struct tenure *t, int64_t now);
 /* True: it answers our HELLO, and we are LIVE. */
 bool tenure_welcome (struct tenure *t, const struct msg_welcome *in,
                      int64_t now);

@@ -93,6 +93,91 @@ static void size_of_a_host_is_known_after_a_restart (void **state)
     stage_destroy (st);
 }
 
+static void largest_that_a_host_says_counts_and_the_own_one_is_told_nothing (
+    void **state)
+{
+    struct stage *st = stage_create (20);
+    struct actor *a = host_of (st, "a", "vm2", 4, 8); // 10
+    struct actor *b = host_of (st, "b", "vm2", 1, 8); // in a small cpuset
+    struct actor *own = stage_actor (st, "c");
+    (void) state;
+
+    act_hello (st, a);
+    assert_int_equal (max_of (st, "vm2"), 10);
+    act_hello (st, b);
+    assert_null (stage_published (st, "pool.vm2")); // it stays so
+    own->hello.cores = 1;
+    own->hello.memory_bytes = 1;
+    act_hello (st, own);
+    act_request (st, own, 10);
+    assert_non_null (stage_got (st, own, VERB_GRANT));
+    stage_destroy (st);
+}
+
+/* ---- what hosts share ---- */
+
+static void oldest_over_all_hosts_is_not_starved_of_the_sum (void **state)
+{
+    struct stage *st = stage_create (4);
+    struct actor *a = stage_shim (st, "a"), *c = stage_shim (st, "c");
+    struct actor *far = host_of (st, "b", "vm2", 64, 512);
+    const struct msg_queued *q;
+    (void) state;
+
+    act_hello (st, far);
+    act_request (st, a, 2);
+    act_request (st, c, 2);
+    act_request (st, far, 1); // its host is empty, the sum is not
+    q = stage_got (st, far, VERB_QUEUED);
+    assert_string_equal (q->reason, "SLOTS");
+    act_request (st, a, 1);
+    act_release (st, a, 1);
+    assert_non_null (stage_got (st, far, VERB_GRANT));
+    assert_null (stage_got (st, a, VERB_GRANT));
+    act_release (st, a, 2);
+    assert_non_null (stage_got (st, a, VERB_GRANT));
+    stage_destroy (st);
+}
+
+static void oldest_over_all_hosts_is_not_starved_of_the_cap (void **state)
+{
+    struct stage *st = stage_create (20);
+    struct actor *a = stage_shim (st, "a");
+    struct actor *far = host_of (st, "a", "vm2", 64, 512);
+    (void) state;
+
+    act_hello (st, far);
+    act_request (st, a, 10); // its cap
+    act_request (st, far, 2);
+    act_request (st, a, 1);
+    act_release (st, a, 1); // not enough for the older one: kept for it
+    assert_null (stage_got (st, a, VERB_GRANT));
+    act_release (st, a, 2);
+    assert_non_null (stage_got (st, far, VERB_GRANT));
+    act_release (st, a, 3);
+    assert_non_null (stage_got (st, a, VERB_GRANT));
+    stage_destroy (st);
+}
+
+static void who_came_first_and_left_holds_nobody_back (void **state)
+{
+    struct stage *st = stage_create (4);
+    struct actor *a = stage_shim (st, "a"), *c = stage_shim (st, "c");
+    struct actor *far = host_of (st, "b", "vm2", 64, 512);
+    (void) state;
+
+    act_hello (st, far);
+    act_request (st, a, 2);
+    act_request (st, c, 1);
+    act_request (st, far, 2);
+    act_request (st, c, 1); // the last one: kept for vm2
+    assert_null (stage_got (st, c, VERB_GRANT));
+    make_cancel (st, far, far->seq);
+    stage_tell (st, far);
+    assert_non_null (stage_got (st, c, VERB_GRANT));
+    stage_destroy (st);
+}
+
 /* ---- samples ---- */
 
 static void say_sample (struct stage *st, const struct actor *a, double memory)
@@ -100,7 +185,7 @@ static void say_sample (struct stage *st, const struct actor *a, double memory)
     message_init_fields (&st->msg.sample, VERB_SAMPLE);
     st->msg.verb = VERB_SAMPLE;
     st->msg.sample.session = a->session;
-    st->msg.sample.at_ms = 1700000000000;
+    st->msg.sample.at_ms = 1700000000000 + (uint64_t) st->now;
     st->msg.sample.memory_percent = memory;
     st->msg.sample.load1 = 1.5;
     stage_tell (st, a);
@@ -133,7 +218,7 @@ static void sample_is_judged_published_and_shown (void **state)
         ((const struct msg_ok *) stage_got (st, a, VERB_OK))->re, "SAMPLE");
     h = stage_published (st, "health.vm2");
     assert_string_equal (h->level, "healthy");
-    assert_int_equal (h->at_ms, 1700000000000);
+    assert_int_equal (h->at_ms, 1700000000000 + st->now);
     assert_string_equal (h->stale, "cpu,disk,inodes");
     st->now += 200;
     say_sample (st, a, 96);
@@ -366,6 +451,69 @@ static void shim_that_saw_a_newer_epoch_is_no_partner (void **state)
     stage_destroy (st);
 }
 
+/* It was long on its way, and its shim has died meanwhile. */
+static void late_first_hello_of_an_older_shim_takes_no_place (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_actor (st, "a"), *b;
+    (void) state;
+
+    a->peer.pid = 0;
+    copy_text (a->hello.machine, sizeof a->hello.machine, "machine-vm2");
+    copy_text (a->hello.boot, sizeof a->hello.boot, "boot-vm2");
+    copy_text (a->hello.host, sizeof a->hello.host, "vm2");
+    a->hello.successor = true;
+    a->hello.start = 100;
+    b = copy_of (st, a); // started at 101
+    act_hello (st, b);
+    welcomed (st, b);
+    act_hello (st, a);
+    stage_assert_refused (st, a, ERR_EXPIRED);
+    act_request (st, b, 1);
+    assert_non_null (stage_got (st, b, VERB_GRANT));
+    assert_false (stage_logged (st, "host_conflict"));
+    stage_sleep (st, 12000); // two beats later it is no accident
+    act_hello (st, a);
+    stage_assert_refused (st, a, ERR_HOST_CONFLICT);
+    assert_true (stage_logged (st, "host_conflict"));
+    stage_destroy (st);
+}
+
+static void copy_of_the_brokers_own_machine_is_refused (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_actor (st, "a");
+    (void) state;
+
+    a->peer.pid = 0; // machine-id of the broker's host, as stage_actor says
+    copy_text (a->hello.boot, sizeof a->hello.boot, "another");
+    act_hello (st, a);
+    stage_assert_refused (st, a, ERR_HOST_CONFLICT);
+    assert_true (stage_logged (st, "host_conflict"));
+    stage_destroy (st);
+}
+
+static void reboot_of_the_brokers_host_ends_its_tcp_sessions_too (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_actor (st, "a");
+    (void) state;
+
+    a->peer.pid = 0; // over TCP on the broker's machine
+    act_hello (st, a);
+    welcomed (st, a);
+    act_request (st, a, 3);
+    copy_text (st->self.boot, sizeof st->self.boot, "booted again");
+    a->silent = true;
+    stage_restart (st);
+    assert_int_equal (stage_in_use (st), 0);
+    a->hello.nonce += 100;
+    copy_text (a->hello.boot, sizeof a->hello.boot, "booted again");
+    act_hello (st, a);
+    welcomed (st, a);
+    stage_destroy (st);
+}
+
 static void copy_is_let_in_when_the_other_has_gone (void **state)
 {
     struct stage *st = stage_create (10);
@@ -392,6 +540,11 @@ int main (void)
         cmocka_unit_test (unlisted_host_has_what_its_size_advises),
         cmocka_unit_test (listed_host_has_what_the_configuration_says),
         cmocka_unit_test (size_of_a_host_is_known_after_a_restart),
+        cmocka_unit_test (
+            largest_that_a_host_says_counts_and_the_own_one_is_told_nothing),
+        cmocka_unit_test (oldest_over_all_hosts_is_not_starved_of_the_sum),
+        cmocka_unit_test (oldest_over_all_hosts_is_not_starved_of_the_cap),
+        cmocka_unit_test (who_came_first_and_left_holds_nobody_back),
         cmocka_unit_test (samples_are_wanted_of_other_hosts_alone),
         cmocka_unit_test (sample_is_judged_published_and_shown),
         cmocka_unit_test (load_limit_is_by_the_cores_of_that_host),
@@ -400,6 +553,9 @@ int main (void)
         cmocka_unit_test (host_that_is_gone_ends_its_topics),
         cmocka_unit_test (copy_with_the_same_boot_is_found_out_when_both_speak),
         cmocka_unit_test (late_hello_of_a_dead_shim_takes_no_place),
+        cmocka_unit_test (late_first_hello_of_an_older_shim_takes_no_place),
+        cmocka_unit_test (copy_of_the_brokers_own_machine_is_refused),
+        cmocka_unit_test (reboot_of_the_brokers_host_ends_its_tcp_sessions_too),
         cmocka_unit_test (late_hello_of_a_session_that_left_begins_none),
         cmocka_unit_test (shim_that_saw_a_newer_epoch_is_no_partner),
         cmocka_unit_test (copy_is_let_in_when_the_other_has_gone),

@@ -296,7 +296,7 @@ static void claim_of_another_boot_frees_nothing_of_the_own_host (void **state)
     b->peer.pid = 0;
     copy_text (b->hello.boot, sizeof b->hello.boot, "booted again");
     act_hello (st, b);
-    welcomed (st, b);
+    stage_assert_refused (st, b, ERR_HOST_CONFLICT);
     assert_int_equal (stage_in_use (st), 1);
     stage_destroy (st);
 }

@@ -835,6 +835,13 @@ static void late_news_of_the_tree_before_changes_nothing (void **state)
     r = stage_got (st, a, VERB_RELEASED);
     assert_true (u64s_has (&r->kept, 1));
     assert_true (stage_row (st, 1)->tree);
+    make_kill (st, 9, "a");
+    stage_tell (st, stage_admin (st));
+    make_reaped (st, a, 1); // once more, while it is being ended
+    st->msg.reaped.seq = 3;
+    st->msg.reaped.keep = true;
+    stage_tell (st, a);
+    assert_int_equal (stage_in_use (st), 1);
     act_reaped (st, a, 1); // without a number: as before
     assert_int_equal (stage_in_use (st), 0);
     stage_destroy (st);

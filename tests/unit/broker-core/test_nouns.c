@@ -267,11 +267,12 @@ static void near_miss_is_one_or_two_letters_away (void **state)
 
     projects_have (&t, "consilio", &settings);
     projects_have (&t, "odin", &settings);
-    assert_string_equal (projects_near (&t, "consillio"), "consilio");
-    assert_string_equal (projects_near (&t, "onsili"), "consilio");
-    assert_string_equal (projects_near (&t, "odni"), "odin");
-    assert_null (projects_near (&t, "consilio-two"));
-    assert_null (projects_near (&t, "abc"));
+    assert_string_equal (projects_near (&t, "consillio", false), "consilio");
+    assert_string_equal (projects_near (&t, "onsili", false), "consilio");
+    assert_string_equal (projects_near (&t, "odni", false), "odin");
+    assert_null (projects_near (&t, "consilio-two", false));
+    assert_null (projects_near (&t, "abc", false));
+    assert_null (projects_near (&t, "odni", true)); // nobody configured it
     projects_clear (&t);
 }
 

@@ -157,6 +157,31 @@ static void what_is_gone_is_repeated_once (void **state)
     finish (&s);
 }
 
+static void many_topics_come_in_portions (void **state)
+{
+    struct scene s;
+    char host[16];
+    size_t caught_up = 0, seen = 0;
+
+    start (&s, state);
+    for (unsigned i = 0; i < 3000; i++) {
+        snprintf (host, sizeof host, "h%u", i);
+        publish (&s, host, 1, false, 0);
+    }
+    subscribe (&s, "", 256);
+    assert_true (herald_is_behind (s.herald));
+    for (caught_up = 256; herald_is_behind (s.herald);) {
+        while (seen < caught_up && comes (&s, PATIENCE_MS))
+            seen++;
+        caught_up += herald_catch_up (s.herald);
+    }
+    while (seen < caught_up && comes (&s, PATIENCE_MS))
+        seen++;
+    assert_int_equal (seen, 3000);
+    assert_int_equal (caught_up, 3000);
+    finish (&s);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown (f, scratch_make, scratch_remove)
 
 int main (void)
@@ -165,6 +190,7 @@ int main (void)
         T (late_subscriber_gets_the_last_value),
         T (what_rests_is_repeated_with_its_number),
         T (what_is_gone_is_repeated_once),
+        T (many_topics_come_in_portions),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -292,6 +292,9 @@ static void given_endpoint_is_checked_and_used (void **state)
     setenv ("SLOTBUS_BROKER", "vm1", 1);
     refused (endpoints_find (&e, &denied, error, sizeof error),
              "tcp://HOST:PORT");
+    setenv ("SLOTBUS_BROKER", "tcp://*:7557", 1); // one may listen there
+    refused (endpoints_find (&e, &denied, error, sizeof error),
+             "'tcp://*:7557' is not an endpoint");
     snprintf (bus, sizeof bus, "ipc://%s", scratch_path (state, "broker"));
     setenv ("SLOTBUS_BROKER", bus, 1);
     refused (endpoints_find (&e, &denied, error, sizeof error), "no broker at");

@@ -57,12 +57,15 @@ static void turn (struct stage *st)
 {
     const struct msg_hello *hello;
     const struct msg_request *request;
+    const struct msg_reaped *reaped;
 
     shim_turn (st->shim, ++st->random, st->now, st->out);
     if ((hello = stage_sent (st, VERB_HELLO)))
         st->nonce = hello->nonce;
     if ((request = stage_sent (st, VERB_REQUEST)))
         st->seq = request->seq;
+    if ((reaped = stage_sent (st, VERB_REAPED)))
+        st->reaped = reaped->seq;
 }
 
 void stage_turn (struct stage *st)
@@ -188,6 +191,7 @@ void stage_kept (struct stage *st, uint64_t first, uint64_t count)
     struct msg_released *in = &stage_message (st, VERB_RELEASED)->released;
 
     in->session = st->session;
+    in->seq = st->reaped;
     for (uint64_t i = 0; i < count; i++)
         u64s_add (&in->kept, first + i);
     stage_hear (st);

@@ -34,6 +34,7 @@ struct stage {
     uint64_t epoch;
     uint64_t nonce; // of the last HELLO
     uint64_t seq;   // of the last REQUEST
+    uint64_t reaped; // seq of the last REAPED
 };
 
 /* A supervisor, started at its pid. */

@@ -794,6 +794,19 @@ static void progress_that_cannot_be_is_refused_here (void **s)
     assert_progress_refused (st, "percent");
 }
 
+/* What is told of it, at the latest when others had their turn. */
+static const struct msg_progress *ask_and_wait (struct stage *st)
+{
+    const struct msg_progress *told;
+
+    stage_ask (st, 3);
+    told = stage_sent (st, VERB_PROGRESS);
+    if (told)
+        return told;
+    stage_wait (st, 250);
+    return stage_sent (st, VERB_PROGRESS);
+}
+
 static void progress_names_the_first_slot_without_a_label (void **s)
 {
     struct stage *st = *s;
@@ -802,14 +815,12 @@ static void progress_names_the_first_slot_without_a_label (void **s)
     stage_reserve (st, 50, 10, 2);
     for (int i = 0; i < 2; i++) { // the second time it has that name
         copy_text (progress (st)->label, 257, "auth");
-        stage_ask (st, 3);
-        told = stage_sent (st, VERB_PROGRESS);
+        told = ask_and_wait (st);
         assert_int_equal (told->token, 10);
         assert_string_equal (told->label, "auth");
     }
     copy_text (progress (st)->label, 257, "db");
-    stage_ask (st, 3);
-    told = stage_sent (st, VERB_PROGRESS);
+    told = ask_and_wait (st);
     assert_int_equal (told->token, 11);
     copy_text (progress (st)->label, 257, "ui");
     stage_ask (st, 3);
@@ -833,12 +844,10 @@ static void labels_of_a_request_name_its_slots_in_order (void **s)
     stage_grant (st, st->seq, 10, 3);
     stage_confirm (st, 1);
     copy_text (progress (st)->label, 257, "ui");
-    stage_ask (st, 3);
-    told = stage_sent (st, VERB_PROGRESS);
+    told = ask_and_wait (st);
     assert_int_equal (told->token, 12);
     copy_text (progress (st)->label, 257, "other");
-    stage_ask (st, 3);
-    told = stage_sent (st, VERB_PROGRESS);
+    told = ask_and_wait (st);
     assert_int_equal (told->token, 11);
 }
 

@@ -389,6 +389,28 @@ static void request_that_waits_is_asked_again_under_a_new_seq (void **s)
     assert_non_null (stage_told (st, 1, VERB_GRANT));
 }
 
+/* It may have lost what it had queued, or what it had to tell. */
+static void request_that_waits_is_said_again_to_a_broker_started_anew (void **s)
+{
+    struct stage *st = *s;
+    const struct msg_request *ask;
+    uint64_t seq;
+
+    stage_request (st, 1, 50, 1);
+    seq = st->seq;
+    stage_queued (st, seq, 0);
+    stage_wait (st, H);
+    assert_null (stage_sent (st, VERB_REQUEST));
+    st->epoch = EPOCH + 1;
+    stage_beat_ok (st, 2);
+    ask = stage_sent (st, VERB_REQUEST);
+    assert_non_null (ask);
+    assert_int_equal (ask->seq, seq);
+    stage_queued (st, seq, 0);
+    stage_wait (st, H);
+    assert_null (stage_sent (st, VERB_REQUEST));
+}
+
 static void run_that_had_not_begun_is_off_with_its_session (void **s)
 {
     struct stage *st = *s;
@@ -528,6 +550,7 @@ int main (void)
         LIVE (tree_that_ends_between_sessions_is_proven_to_the_next),
         LIVE (idle_reservation_is_forgotten_with_its_session),
         LIVE (request_that_waits_is_asked_again_under_a_new_seq),
+        LIVE (request_that_waits_is_said_again_to_a_broker_started_anew),
         LIVE (run_that_had_not_begun_is_off_with_its_session),
         TEST (refused_hello_is_told_to_who_waits),
         TEST (contested_host_lets_wait_who_would_wait),
