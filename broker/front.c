@@ -33,8 +33,10 @@ struct parcel {
     unsigned kept, count;
 };
 
+/* zsys_init () seeds too, by the clock, which can be guessed; only once. */
 static void seed_routing_ids (void)
 {
+    zsys_init ();
     srand ((unsigned) random_u64 ());
 }
 

@@ -9,10 +9,10 @@
  * receives and sends are DONTWAIT, and an answer for a peer that is gone or
  * does not read is dropped and counted (the peer asks again).
  *
- * Routing ids come from rand (), which libzmq never seeds; who guesses the
- * next one could abort the broker. So srand () is called here from
- * getrandom () before the first ROUTER is made. Sources: zmq_socket(3),
- * zmq_setsockopt(3).
+ * Routing ids come from rand (), which libzmq never seeds, and czmq by the
+ * clock; who guesses the next one could abort the broker. So srand () is
+ * called here from getrandom () after czmq has, and before the first ROUTER is
+ * made. Sources: zmq_socket(3), zmq_setsockopt(3).
  */
 #ifndef SLOTBUS_FRONT_H
 #define SLOTBUS_FRONT_H

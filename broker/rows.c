@@ -93,6 +93,7 @@ static const struct column meta_columns[] = {
     M (U32, max_slots),
     M (U32, config_max_slots),
     FIELD (BOOL, meta_row, "learning", learning),
+    FIELD (U64, meta_row, "commits", commits),
 };
 
 #define ROWS(record, name, key, key_field, columns)                            \
@@ -203,4 +204,54 @@ uint64_t rows_checksum (const struct rows *rows, uint64_t key,
     for (unsigned i = 0; i < rows->count; i++)
         sum = mix_column (sum, &rows->columns[i], record);
     return sum;
+}
+
+/* ---- what can have been written ---- */
+
+static bool is_process (const struct process *p)
+{
+    return p->pid >= 0 && p->start >= 0;
+}
+
+static bool is_count (uint32_t count)
+{
+    return count >= 1 && count <= MAX_SLOTS;
+}
+
+/* On the wire numbers are 1..INT64_MAX. */
+static bool is_number (uint64_t number)
+{
+    return number >= 1 && number <= INT64_MAX;
+}
+
+static bool session_sound (const struct session_record *r)
+{
+    return r->id != 0 && project_key_valid (r->project) &&
+           is_process (&r->shim);
+}
+
+static bool lease_sound (const struct lease_record *r)
+{
+    return is_number (r->token) && is_number (r->first) &&
+           r->cookie <= INT64_MAX && project_key_valid (r->project) &&
+           r->state >= LEASE_ACTIVE && r->state <= LEASE_LIMBO &&
+           is_count (r->count) && is_count (r->asked) &&
+           is_process (&r->supervisor) && is_process (&r->agent) &&
+           r->phase <= 1000 && r->phases <= 1000 && r->waited_ms >= 0;
+}
+
+static bool waiter_sound (const struct waiter_record *r)
+{
+    return is_number (r->number) && is_number (r->seq) && is_count (r->count) &&
+           is_count (r->min) && r->min <= r->count &&
+           is_process (&r->supervisor);
+}
+
+bool rows_sound (const struct rows *rows, const void *record)
+{
+    if (rows == &rows_session)
+        return session_sound (record);
+    if (rows == &rows_lease)
+        return lease_sound (record);
+    return rows != &rows_waiter || waiter_sound (record);
 }

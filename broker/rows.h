@@ -41,10 +41,11 @@ struct rows {
     const struct column *columns;
 };
 
-/* The row of meta has one column more than its record. */
+/* The row of meta has two columns more than its record. */
 struct meta_row {
     struct meta_record meta;
     bool learning;
+    uint64_t commits; // how many batches made the state: tally.h
 };
 
 extern const struct rows rows_session, rows_lease, rows_waiter, rows_meta;
@@ -56,5 +57,10 @@ bool rows_set (const struct column *c, void *ret_record, int64_t value);
 
 uint64_t rows_checksum (const struct rows *rows, uint64_t key,
                         const void *record);
+
+/* Can a broker have written this? The checksum says that the bytes are those
+ * that were written; one that is right is no reason to believe in a project
+ * without a name, or in a number that no message could carry. */
+bool rows_sound (const struct rows *rows, const void *record);
 
 #endif

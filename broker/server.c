@@ -122,8 +122,12 @@ static enum exit_code load (struct server *s, char *ret_error, size_t size)
     enum store_error e = store_load (s->store, &reader, &damaged);
 
     if (e != STORE_OK) {
-        say (ret_error, size, "the state cannot be read: %s",
-             store_failure (s->store));
+        say (ret_error, size, "the state cannot be read: %s%s",
+             store_failure (s->store),
+             e == STORE_LOST ? ". Move state.db and its -wal aside and start "
+                               "with --accept-state-loss: running agents are "
+                               "then learned from their shims"
+                             : "");
         return code_of (e);
     }
     if (damaged > 0)

@@ -42,6 +42,18 @@ bool sqlite_file_damaged (const struct sqlite_file *f)
     return sqlite_file_says_damaged (sqlite3_errcode (f->db));
 }
 
+bool sqlite_file_read_only (const struct sqlite_file *f)
+{
+    return sqlite3_db_readonly (f->db, "main") == 1;
+}
+
+bool sqlite_file_forbidden (const struct sqlite_file *f)
+{
+    int error = sqlite3_system_errno (f->db);
+
+    return error == EACCES || error == EPERM;
+}
+
 int sqlite_file_run (struct sqlite_file *f, const char *sql)
 {
     return sqlite3_exec (f->db, sql, NULL, NULL, NULL) == SQLITE_OK
@@ -90,15 +102,19 @@ int sqlite_file_ask (struct sqlite_file *f, const char *sql, int64_t *ret_value)
     return rc == SQLITE_ROW ? 0 : -1;
 }
 
-bool sqlite_file_sound (struct sqlite_file *f)
+int sqlite_file_check (struct sqlite_file *f, bool *ret_sound)
 {
-    sqlite3_stmt *statement = sqlite_file_prepare (f, "PRAGMA quick_check(1)");
-    bool good =
-        statement && sqlite3_step (statement) == SQLITE_ROW &&
-        strcmp ((const char *) sqlite3_column_text (statement, 0), "ok") == 0;
+    static const char CHECK[] = "PRAGMA quick_check(1)";
+    sqlite3_stmt *statement = sqlite_file_prepare (f, CHECK);
+    int rc = statement ? sqlite3_step (statement) : SQLITE_ERROR;
 
+    if (rc == SQLITE_ROW)
+        *ret_sound = strcmp ((const char *) sqlite3_column_text (statement, 0),
+                             "ok") == 0;
+    else
+        sqlite_file_failed (f, CHECK);
     sqlite3_finalize (statement);
-    return good;
+    return rc == SQLITE_ROW ? 0 : -1;
 }
 
 int sqlite_file_open (struct sqlite_file *f, const char *path, bool create)
@@ -113,6 +129,7 @@ int sqlite_file_open (struct sqlite_file *f, const char *path, bool create)
         return sqlite_file_failed (f, path);
     sqlite3_db_config (f->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config (f->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config (f->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     return sqlite_file_run (f, "PRAGMA locking_mode=EXCLUSIVE; "
                                "PRAGMA cell_size_check=ON; "
                                "PRAGMA temp_store=MEMORY");
@@ -130,10 +147,11 @@ void sqlite_file_close (struct sqlite_file *f)
 
 int sqlite_file_prepare_batches (struct sqlite_file *f)
 {
-    f->begin = sqlite_file_prepare (f, "BEGIN IMMEDIATE");
-    f->commit = sqlite_file_prepare (f, "COMMIT");
-    f->rollback = sqlite_file_prepare (f, "ROLLBACK");
-    return f->begin && f->commit && f->rollback ? 0 : -1;
+    return (f->begin = sqlite_file_prepare (f, "BEGIN IMMEDIATE")) &&
+                   (f->commit = sqlite_file_prepare (f, "COMMIT")) &&
+                   (f->rollback = sqlite_file_prepare (f, "ROLLBACK"))
+               ? 0
+               : -1;
 }
 
 static int count_pages (void *arg, sqlite3 *db, const char *name, int pages)
@@ -157,10 +175,9 @@ int sqlite_file_use_wal (struct sqlite_file *f)
     return 0;
 }
 
-void sqlite_file_keep_wal (struct sqlite_file *f, bool keep)
+void sqlite_file_fold_at_close (struct sqlite_file *f)
 {
-    sqlite3_db_config (f->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, (int) keep,
-                       NULL);
+    sqlite3_db_config (f->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
 }
 
 int sqlite_file_set_flushing (struct sqlite_file *f, bool flush)

@@ -7,8 +7,8 @@
  *
  * A zeroed one is closed. Calls return 0, or -1 and `failure` is a sentence;
  * it outlives the closing, and whoever works beside the file may say his own
- * there. sqlite_file_wants_space () and sqlite_file_damaged () judge the call
- * that failed last, so they are asked before the next one.
+ * there. sqlite_file_wants_space (), _damaged () and _forbidden () judge the
+ * call that failed last, so they are asked before the next one.
  */
 #ifndef SLOTBUS_SQLITE_FILE_H
 #define SLOTBUS_SQLITE_FILE_H
@@ -36,8 +36,9 @@ void sqlite_file_close (struct sqlite_file *f);
 int sqlite_file_prepare_batches (struct sqlite_file *f);
 /* From here on: WAL, not flushed until sqlite_file_set_flushing (). */
 int sqlite_file_use_wal (struct sqlite_file *f);
-/* Shall the closing leave the files as they are? */
-void sqlite_file_keep_wal (struct sqlite_file *f, bool keep);
+/* The closing, which leaves the files as they are, shall fold the WAL in and
+ * remove it. */
+void sqlite_file_fold_at_close (struct sqlite_file *f);
 
 /* Does a commit wait for the disk? Not to be changed inside of a batch. */
 int sqlite_file_set_flushing (struct sqlite_file *f, bool flush);
@@ -53,8 +54,8 @@ int sqlite_file_run (struct sqlite_file *f, const char *sql);
 /* First column of the first row as a number. */
 int sqlite_file_ask (struct sqlite_file *f, const char *sql,
                      int64_t *ret_value);
-/* By SQLite's own quick check; false, too, if it cannot be made. */
-bool sqlite_file_sound (struct sqlite_file *f);
+/* By SQLite's own quick check; a page that cannot be read is not sound. */
+int sqlite_file_check (struct sqlite_file *f, bool *ret_sound);
 
 /* A statement for many uses, the caller's to finish; NULL: a failure. */
 struct sqlite3_stmt *sqlite_file_prepare (struct sqlite_file *f,
@@ -72,7 +73,11 @@ int sqlite_file_failed (struct sqlite_file *f, const char *what);
 bool sqlite_file_wants_space (const struct sqlite_file *f);
 /* It was what is in the file, and not the disk. */
 bool sqlite_file_damaged (const struct sqlite_file *f);
-/* The same of a result code. */
+/* For sure only when something has been read of it. */
+bool sqlite_file_read_only (const struct sqlite_file *f);
+/* It was for want of rights. */
+bool sqlite_file_forbidden (const struct sqlite_file *f);
+/* sqlite_file_damaged () of a result code. */
 bool sqlite_file_says_damaged (int code);
 
 #endif

@@ -81,7 +81,7 @@ int sqlite_rows_prepare (struct sqlite_rows *t, struct sqlite_file *f,
     t->file = f;
     t->rows = rows;
     t->put = prepare_put (f, rows);
-    t->drop = prepare_drop (f, rows);
+    t->drop = t->put ? prepare_drop (f, rows) : NULL;
     return t->put && t->drop ? 0 : -1;
 }
 

@@ -2,10 +2,11 @@
 /* store.h - what must be on disk before an answer leaves
  *
  * One folder holds it: the database, the marker INITIALISED beside it (broker
- * id, epoch, marks; flushed whenever one of them rises) and a ballast for the
- * day the disk is full. The marker is why a missing or emptied database is
- * never mistaken for a new one, and why tokens and epochs rise (I3) even if
- * the database is given up.
+ * id, epoch, marks; flushed whenever one of them rises), a count of commits and
+ * a ballast for the day the disk is full. The marker is why a missing or
+ * emptied database is never mistaken for a new one, and why tokens and epochs
+ * rise (I3) even if the database is given up; the count is why one that lacks
+ * its latest changes is not mistaken for a whole one.
  *
  * Not locked here: the caller holds the folder's lock while a store is open.
  * store_sqlite.c is the embedded default; another store is another file.
@@ -33,7 +34,7 @@ enum store_error {
 /* Open the store in `folder`, which exists; a folder that never held one is
  * initialised. Raises the epoch, durably. `accept_loss`: what is lost is moved
  * aside and the store starts anew in learning, with broker id, epoch and marks
- * of the marker. *ret_store is set on STORE_OK only, else ret_error has a
+ * of the marker. A page of the database that cannot be read is lost. *ret_store is set on STORE_OK only, else ret_error has a
  * sentence that says what to do. */
 enum store_error store_open (const char *folder, bool accept_loss,
                              struct store **ret_store, char *ret_error,

@@ -14,7 +14,7 @@
 
 enum {
     APPLICATION_ID = 0x534c5431, // "SLT1"
-    USER_VERSION = 2
+    USER_VERSION = 3
 };
 
 static const struct rows *const TABLES[STORE_TABLES] = {
@@ -56,57 +56,83 @@ static void close_file (struct store *s)
     sqlite_file_close (&s->file);
 }
 
+/* Up to the first failure, which can then be judged. */
 static int prepare_all (struct store *s)
 {
-    bool good = true;
-
     for (unsigned i = 0; i < STORE_TABLES; i++)
         if (sqlite_rows_prepare (&s->tables[i], &s->file, TABLES[i]))
-            good = false;
-    return sqlite_file_prepare_batches (&s->file) || !good ? -1 : 0;
+            return -1;
+    return sqlite_file_prepare_batches (&s->file);
 }
 
 static int put_meta (struct store *s)
 {
+    s->meta.commits++;
     return sqlite_rows_put (&s->tables[CHANGE_META], 1, &s->meta);
 }
 
-static int read_meta (struct store *s)
+/* Of a call that failed: the phrase if it is the database's fault, else "":
+ * what cannot be read just now (no right, a lock, a failing disk) is not lost,
+ * and the file's `failure` says what it is. */
+static const char *blame (const struct store *s, const char *phrase)
+{
+    return sqlite_file_damaged (&s->file) ? phrase : "";
+}
+
+static const char *read_meta (struct store *s)
 {
     struct sqlite3_stmt *statement = sqlite_rows_select (&s->file, &rows_meta);
     struct meta_row meta;
-    uint64_t key;
-    bool good = sqlite_rows_next (&s->file, statement, &rows_meta, &meta,
-                                  &key) == ROWS_GOOD &&
-                key == 1;
+    uint64_t key = 0;
+    enum sqlite_rows_next next =
+        sqlite_rows_next (&s->file, statement, &rows_meta, &meta, &key);
 
     sqlite_file_finish (statement);
-    if (good)
-        s->meta = meta;
-    return good ? 0 : -1;
+    if (next == ROWS_FAILED)
+        return "";
+    if (next != ROWS_GOOD || key != 1)
+        return "is damaged (its first row)";
+    s->meta = meta;
+    return NULL;
 }
 
-/* What is wrong with the open database: a phrase, or NULL. Touches nothing:
- * if it is refused, it stays as it is. */
+/* SQLite opens what may not be written for reading only, without a word; and
+ * what has a write version that it does not know. */
+static const char *blame_read_only (struct store *s)
+{
+    if (access (s->path, W_OK) == 0)
+        return "is damaged";
+    failed (s, s->path);
+    return "";
+}
+
+/* What is wrong with the open database: a phrase, or NULL, or as blame ().
+ * Touches nothing: if it is refused, it stays as it is. */
 static const char *inspect (struct store *s)
 {
     int64_t application = 0, version = 0;
+    bool sound = false;
+    const char *wrong;
 
-    sqlite_file_keep_wal (&s->file, true);
     if (sqlite_file_ask (&s->file, "PRAGMA application_id", &application) ||
         sqlite_file_ask (&s->file, "PRAGMA user_version", &version))
-        return "is damaged";
+        return blame (s, "is damaged");
     if (application != APPLICATION_ID)
         return "is no state of slotbus";
     if (version > USER_VERSION)
         return "was written by a newer slotbus";
     if (version > 0 && version < USER_VERSION)
         return "was written by an older slotbus, from before its first release";
-    if (version != USER_VERSION || !sqlite_file_sound (&s->file))
+    if (sqlite_file_read_only (&s->file))
+        return blame_read_only (s);
+    if (sqlite_file_check (&s->file, &sound))
+        return blame (s, "is damaged");
+    if (version != USER_VERSION || !sound)
         return "is damaged";
-    if (read_meta (s))
-        return "is damaged (its first row)";
-    return prepare_all (s) ? "is damaged (a table is missing)" : NULL;
+    if ((wrong = read_meta (s)))
+        return wrong;
+    return prepare_all (s) ? blame (s, "is damaged (a table is missing)")
+                           : NULL;
 }
 
 static void fold (char *ret_path, size_t size, const struct store *s,
@@ -168,35 +194,39 @@ static int create_file (struct store *s)
     return rc;
 }
 
-/* Nothing there that was ever a state, and no sign that there was. */
+/* Nothing there that was ever a state, and no sign that there was: a WAL that
+ * is left over would be folded into the new one. */
 static bool is_new (const struct store *s, enum marker_state marker)
 {
-    return marker == MARKER_ABSENT && size_of (s, "state.db") < 0;
+    return marker == MARKER_ABSENT && size_of (s, "state.db") < 0 &&
+           size_of (s, "state.db-wal") < 0 && size_of (s, "commits") < 0;
 }
 
-/* Why the state is not what was left here, or NULL. On NULL the database is
- * open. */
+/* Why the state is not what was left here, or NULL, or as blame (). On NULL
+ * the database is open. */
 static const char *find_loss (struct store *s, enum marker_state marker)
 {
     int64_t size = size_of (s, "state.db");
     const char *wrong;
 
     if (size < 0)
-        return "is missing, although INITIALISED says that there was one";
+        return "is missing, although what lies beside it says that there was "
+               "one";
     if (size == 0)
         return "is empty";
     if (marker == MARKER_GOOD && s->marker.open &&
         size_of (s, "state.db-wal") <= 0)
         return "lacks its state.db-wal, in which the latest changes were";
-    wrong = open_file (s, s->path, false)
-                ? (sqlite_file_damaged (&s->file) ? "is damaged" : "")
-                : inspect (s);
+    wrong =
+        open_file (s, s->path, false) ? blame (s, "is damaged") : inspect (s);
     if (wrong)
         return wrong;
     if (marker == MARKER_DAMAGED)
         return "cannot be compared with INITIALISED, which is damaged";
     if (marker == MARKER_GOOD && !marker_reached (&s->marker, &s->meta.meta))
         return "is older than INITIALISED says, or another broker's";
+    if (s->meta.commits < tally_least (s->folder))
+        return "lacks changes that were made, as the file commits says";
     return NULL;
 }
 
@@ -234,6 +264,7 @@ static void meta_after_loss (struct store *s, enum marker_state marker)
     }
     s->meta.meta = meta;
     s->meta.learning = true;
+    s->meta.commits = higher (s->meta.commits, tally_least (s->folder));
 }
 
 int store_folder_mark (struct store *s, bool is_open)
@@ -321,7 +352,7 @@ static enum store_error settle (struct store *s, bool accept_loss,
     }
     loss = find_loss (s, marker);
     if (loss && !*loss)
-        return STORE_CONFIG;
+        return sqlite_file_forbidden (&s->file) ? STORE_CONFIG : STORE_IO;
     if (loss && !accept_loss)
         return refuse (s, loss, ret_error, size);
     if (loss)
@@ -339,10 +370,10 @@ static int make_ready (struct store *s)
 {
     if (!s->file.db && (open_file (s, s->path, false) || prepare_all (s)))
         return -1;
-    sqlite_file_keep_wal (&s->file, false);
     if (sqlite_file_use_wal (&s->file))
         return -1;
     s->ballast = ballast_create (s->folder);
+    tally_open (&s->tally, s->folder);
     return 0;
 }
 
@@ -350,11 +381,11 @@ int store_folder_write_meta (struct store *s)
 {
     if (sqlite_file_set_flushing (&s->file, true))
         return -1;
-    if (put_meta (s) == 0)
-        return 0;
-    return sqlite_file_wants_space (&s->file) && ballast_drop (s->ballast)
-               ? put_meta (s)
-               : -1;
+    if (put_meta (s) && !(sqlite_file_wants_space (&s->file) &&
+                          ballast_drop (s->ballast) && put_meta (s) == 0))
+        return -1;
+    tally_note (&s->tally, s->meta.commits, true);
+    return 0;
 }
 
 /* State first, marker second: a death in between leaves a state that is
@@ -376,5 +407,6 @@ enum store_error store_folder_open (struct store *s, bool accept_loss,
 void store_folder_close (struct store *s)
 {
     close_file (s);
+    tally_close (&s->tally);
     ballast_destroy (s->ballast);
 }

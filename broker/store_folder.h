@@ -24,6 +24,7 @@
 #include "sqlite_file.h"
 #include "sqlite_rows.h"
 #include "store.h"
+#include "tally.h"
 
 enum { STORE_TABLES = CHANGE_META + 1 }; // one for each enum change_kind
 
@@ -33,6 +34,7 @@ struct store {
     struct sqlite_rows tables[STORE_TABLES];
     struct meta_row meta;    // as it is in the file
     struct marker marker;    // as it is beside it
+    struct tally tally;      // and how many batches that must be
     struct ballast *ballast; // NULL until the store is ready
     bool broken;             // a write failed: the files are left as they are
     char notice[512];

@@ -31,6 +31,7 @@ enum store_error store_open (const char *folder, bool accept_loss,
 
     snprintf (s->folder, sizeof s->folder, "%s", folder);
     snprintf (s->path, sizeof s->path, "%s/state.db", folder);
+    s->tally.fd = -1;
     ret_error[0] = 0;
     e = store_folder_open (s, accept_loss, ret_error, error_size);
     if (e == STORE_OK) {
@@ -53,10 +54,8 @@ void store_close (struct store *s)
         return;
     // before the WAL goes: closed by the marker's word, then truly. After a
     // failed write neither: what the kernel has cached is not what the disk has
-    if (s->broken)
-        sqlite_file_keep_wal (&s->file, true);
-    else
-        store_folder_mark (s, false);
+    if (!s->broken && store_folder_mark (s, false) == 0)
+        sqlite_file_fold_at_close (&s->file);
     store_folder_close (s);
     free (s);
     errno = error;
@@ -93,12 +92,15 @@ static void deliver (const struct store_reader *to, enum change_kind kind,
         to->waiter (to->arg, record);
 }
 
-static bool sound (enum change_kind kind, const void *record)
+/* A damaged lease is known by its token, but this is none: nobody could ever
+ * name it, and all tokens to come would be above it. */
+static bool is_token (struct store *s, uint64_t key)
 {
-    const struct lease_record *lease = record;
-
-    return kind != CHANGE_LEASE ||
-           (lease->state >= LEASE_ACTIVE && lease->state <= LEASE_LIMBO);
+    if (key >= 1 && key <= INT64_MAX)
+        return true;
+    snprintf (s->file.failure, sizeof s->file.failure,
+              "lease: a row with the impossible token %lld", (long long) key);
+    return false;
 }
 
 static enum store_error load_table (struct store *s, enum change_kind kind,
@@ -117,13 +119,18 @@ static enum store_error load_table (struct store *s, enum change_kind kind,
 
     while ((next = sqlite_rows_next (&s->file, statement, rows, &record,
                                      &key)) < ROWS_END) {
-        if (next == ROWS_GOOD && sound (kind, &record)) {
+        if (next == ROWS_GOOD && rows_sound (rows, &record)) {
             deliver (to, kind, &record);
             continue;
         }
         ++*damaged;
-        if (kind == CHANGE_LEASE)
-            to->damaged (to->arg, key);
+        if (kind != CHANGE_LEASE)
+            continue;
+        if (!is_token (s, key)) {
+            next = ROWS_LOST;
+            break;
+        }
+        to->damaged (to->arg, key);
     }
     sqlite_file_finish (statement);
     return next == ROWS_END    ? STORE_OK
@@ -146,30 +153,39 @@ enum store_error store_load (struct store *s, const struct store_reader *to,
     return e;
 }
 
-static int apply (struct store *s, const struct change *c)
+/* Meta comes last: its row is written with every batch. */
+static int apply (struct store *s, const struct change *c,
+                  struct meta_row *ret_meta)
 {
     struct sqlite_rows *table = &s->tables[c->kind];
-    struct meta_row meta = s->meta;
 
-    if (c->deleted)
+    if (c->kind == CHANGE_META)
+        memcpy (&ret_meta->meta, c->record, sizeof ret_meta->meta);
+    else if (c->deleted)
         return sqlite_rows_drop (table, c->key);
-    if (c->kind != CHANGE_META)
+    else
         return sqlite_rows_put (table, c->key, c->record);
-    memcpy (&meta.meta, c->record, sizeof meta.meta);
-    return sqlite_rows_put (table, 1, &meta);
+    return 0;
 }
 
 static int write_batch (struct store *s, const struct outbox *o)
 {
+    struct meta_row meta = s->meta;
+
     if (sqlite_file_begin (&s->file))
         return -1;
     for (size_t i = 0; i < outbox_changed (o); i++) {
         struct change c = outbox_change_at (o, i);
 
-        if (apply (s, &c))
+        if (apply (s, &c, &meta))
             return -1;
     }
-    return sqlite_file_commit (&s->file);
+    meta.commits++;
+    if (sqlite_rows_put (&s->tables[CHANGE_META], 1, &meta) ||
+        sqlite_file_commit (&s->file))
+        return -1;
+    s->meta = meta;
+    return 0;
 }
 
 /* The reason is asked for before the rollback overwrites it. */
@@ -183,18 +199,12 @@ static int try_batch (struct store *s, const struct outbox *o, bool *ret_space)
     return -1;
 }
 
-/* The last of several wins. */
-static const struct meta_record *meta_of (const struct outbox *o)
+static bool changes_meta (const struct outbox *o)
 {
-    const struct meta_record *meta = NULL;
-
-    for (size_t i = 0; i < outbox_changed (o); i++) {
-        struct change c = outbox_change_at (o, i);
-
-        if (c.kind == CHANGE_META && !c.deleted)
-            meta = c.record;
-    }
-    return meta;
+    for (size_t i = 0; i < outbox_changed (o); i++)
+        if (outbox_change_at (o, i).kind == CHANGE_META)
+            return true;
+    return false;
 }
 
 static int checkpoint (struct store *s)
@@ -212,16 +222,14 @@ static int checkpoint (struct store *s)
 
 static int commit (struct store *s, const struct outbox *o)
 {
-    const struct meta_record *meta = meta_of (o);
-    bool space;
+    bool flush = outbox_flush (o) || changes_meta (o), space;
 
-    if (sqlite_file_set_flushing (&s->file, meta || outbox_flush (o)))
+    if (sqlite_file_set_flushing (&s->file, flush))
         return -1;
     if (try_batch (s, o, &space) &&
         !(space && ballast_drop (s->ballast) && !try_batch (s, o, &space)))
         return -1;
-    if (meta)
-        s->meta.meta = *meta;
+    tally_note (&s->tally, s->meta.commits, flush);
     if (!marker_covers (&s->marker, &s->meta.meta) &&
         store_folder_mark (s, true))
         return -1;

@@ -116,10 +116,10 @@ static int by_session (const void *a, const void *b)
 
 static size_t ask_sessions (struct watcher *w, const struct broker *b)
 {
-    size_t count = w->session_room;
+    size_t count = broker_watch_sessions (b, w->sessions, w->session_room);
 
-    while (count >= w->session_room) {
-        w->session_room = count + ROOM;
+    while (count == w->session_room) { // there may be more
+        w->session_room += ROOM;
         w->sessions =
             xrealloc (w->sessions, w->session_room * sizeof *w->sessions);
         count = broker_watch_sessions (b, w->sessions, w->session_room);
@@ -207,10 +207,10 @@ static int by_token (const void *a, const void *b)
 
 static size_t ask_leases (struct watcher *w, const struct broker *b)
 {
-    size_t count = w->lease_room;
+    size_t count = broker_watch_leases (b, w->leases, w->lease_room);
 
-    while (count >= w->lease_room) {
-        w->lease_room = count + ROOM;
+    while (count == w->lease_room) { // there may be more
+        w->lease_room += ROOM;
         w->leases = xrealloc (w->leases, w->lease_room * sizeof *w->leases);
         count = broker_watch_leases (b, w->leases, w->lease_room);
     }

@@ -92,7 +92,7 @@ void answer_dropped (struct broker *b, struct waiter *w, enum err e,
         answer_error (out, &w->answer_to, e, &about);
     else if (session_hears (s))
         answer_error (out, &s->path, e, &about);
-    if (!w->unanswered)
+    if (w->stored) // QUEUED was said: nobody asks again
         session_drop (s, w->r.seq);
     outbox_journal (out, JOURNAL_INFO,
                     "dropped  session=%" PRIu64 " seq=%" PRIu64

@@ -111,8 +111,10 @@ static void expire_sessions (struct broker *b, int64_t now, struct outbox *out)
     for (size_t i = b->sessions.count; i-- > 0;) {
         struct session *s = b->sessions.at[i];
 
-        if (s->deadline <= now)
-            ledger_lose (b, s, "silent", now, out);
+        if (s->deadline > now)
+            continue;
+        ended_note (&b->ended, &s->r, ENDED_SILENT);
+        ledger_lose (b, s, "silent", now, out);
     }
 }
 

@@ -257,8 +257,11 @@ static enum err check_succeeded (struct broker *b, struct call *c,
     const struct identity_of who = identity (r);
     struct session *heir = sessions_by_identity (&b->sessions, &who);
 
-    if (!heir || same_process (&heir->r.shim, &r->shim))
+    if (!heir)
         return ERR_NONE;
+    if (same_process (&heir->r.shim, &r->shim))
+        return ended_silent (&b->ended, r->nonce, r->uid) ? ERR_EXPIRED
+                                                          : ERR_NONE;
     if (ended_succeeded (&b->ended, r))
         return conflict (b, c, heir);
     if (r->shim.start && r->shim.start < heir->r.shim.start)
@@ -391,7 +394,7 @@ static void lose_older (struct broker *b, struct call *c,
     }
     for (struct session *old;
          (old = sessions_by_identity (&b->sessions, &who));) {
-        ended_note (&b->ended, &old->r, true);
+        ended_note (&b->ended, &old->r, ENDED_SUCCEEDED);
         ledger_lose (b, old, "succeeded", c->now, c->out);
     }
 }

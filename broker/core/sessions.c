@@ -168,26 +168,39 @@ void session_dropped (const struct session *s, struct u64s *ret_seqs)
 }
 
 void ended_note (struct ended_sessions *e, const struct session_record *r,
-                 bool succeeded)
+                 enum ended_how how)
 {
     struct ended_session *at = &e->at[e->next++ % KEPT_ENDED];
 
     at->nonce = r->nonce;
     at->uid = r->uid;
     at->shim = r->shim;
-    at->succeeded = succeeded;
+    at->how = how;
     copy_text (at->project, sizeof at->project, r->project);
     copy_text (at->machine, sizeof at->machine, r->machine);
     copy_text (at->boot, sizeof at->boot, r->boot);
 }
 
-bool ended_has (const struct ended_sessions *e, uint64_t nonce, uint32_t uid)
+static bool has (const struct ended_sessions *e, uint64_t nonce, uint32_t uid,
+                 bool silent)
 {
     for (unsigned i = 0; i < KEPT_ENDED; i++) {
-        if (e->at[i].nonce == nonce && e->at[i].uid == uid)
+        if (e->at[i].nonce == nonce && e->at[i].uid == uid &&
+            (e->at[i].how == ENDED_SILENT) == silent)
             return true;
     }
     return false;
+}
+
+bool ended_has (const struct ended_sessions *e, uint64_t nonce, uint32_t uid)
+{
+    return has (e, nonce, uid, false);
+}
+
+bool ended_silent (const struct ended_sessions *e, uint64_t nonce,
+                   uint32_t uid)
+{
+    return has (e, nonce, uid, true);
 }
 
 /* Without its start time a pid names no process for certain. */
@@ -204,7 +217,7 @@ bool ended_succeeded (const struct ended_sessions *e,
                       const struct session_record *r)
 {
     for (unsigned i = 0; i < KEPT_ENDED; i++) {
-        if (e->at[i].succeeded && is_same_shim (&e->at[i], r))
+        if (e->at[i].how == ENDED_SUCCEEDED && is_same_shim (&e->at[i], r))
             return true;
     }
     return false;

@@ -71,9 +71,11 @@ struct session *sessions_by_nonce (const struct table *sessions, uint64_t nonce,
 struct session *sessions_by_identity (const struct table *sessions,
                                       const struct identity_of *who);
 
-/* Sessions that ended by somebody's word, the newest few: a late copy of their
- * HELLO must not begin another one. */
+/* Sessions that ended, the newest few: a late copy of their HELLO must not begin
+ * another one. Of one that was silent the HELLO may be said again, for its
+ * WELCOME may never have arrived: but not once its shim has another session. */
 enum { KEPT_ENDED = 64 };
+enum ended_how { ENDED_BYE, ENDED_SUCCEEDED, ENDED_SILENT };
 
 struct ended_session {
     uint64_t nonce; // of its HELLO; 0: empty
@@ -81,7 +83,7 @@ struct ended_session {
     char machine[65], boot[65];
     uint32_t uid;
     struct process shim;
-    bool succeeded; // a successor attested that its shim is dead
+    enum ended_how how; // SUCCEEDED: by who attested that its shim is dead
 };
 
 struct ended_sessions {
@@ -90,8 +92,11 @@ struct ended_sessions {
 };
 
 void ended_note (struct ended_sessions *e, const struct session_record *r,
-                 bool succeeded);
+                 enum ended_how how);
+/* Did the session of this HELLO end by somebody's word; for silence? */
 bool ended_has (const struct ended_sessions *e, uint64_t nonce, uint32_t uid);
+bool ended_silent (const struct ended_sessions *e, uint64_t nonce,
+                   uint32_t uid);
 /* Was this very process, for certain, attested to be dead? */
 bool ended_succeeded (const struct ended_sessions *e,
                       const struct session_record *r);

@@ -235,6 +235,8 @@ static void start_one (struct broker *b, struct call *c, uint64_t token)
     if (is_old (l, in->seq))
         return;
     note_news (l, in->seq);
+    if (!l->r.own && !lease_has_tree (l)) // its tree outlives our power (R4)
+        outbox_require_flush (c->out);
     l->r.tree = true;
     l->r.cookie = in->tokens.at[0];
     l->r.agent = (struct process){(int32_t) in->pid, (int64_t) in->start};
@@ -355,7 +357,7 @@ enum err on_bye (struct broker *b, struct call *c)
     outbox_journal (c->out, JOURNAL_INFO,
                     "bye      session=%" PRIu64 " project=%s limbo=%u", s->r.id,
                     s->r.project, limbo);
-    ended_note (&b->ended, &s->r, false);
+    ended_note (&b->ended, &s->r, ENDED_BYE);
     ledger_forget (b, s, c->out);
     answer_ok (c->out, &c->peer->path, VERB_BYE);
     return ERR_NONE;

@@ -41,8 +41,8 @@ def dial(endpoint):
     return peer
 
 
-def shake_hands(peer):
-    """The honest beginning of a DEALER."""
+def shake_hands(peer, identity=b""):
+    """The honest beginning of a DEALER, but for the name that it chooses."""
     peer.sendall(GREETING)
     got = b""
     while len(got) < len(GREETING):
@@ -50,7 +50,7 @@ def shake_hands(peer):
         if not more:
             raise ConnectionError("hung up on")
         got += more
-    peer.sendall(frame(READY, COMMAND))
+    peer.sendall(frame(READY[:-4] + struct.pack(">I", len(identity)) + identity, COMMAND))
 
 
 def mutated(dice, whole):

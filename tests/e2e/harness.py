@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -221,6 +222,19 @@ def start_time(pid):
     """Clock ticks since boot: field 22 of /proc/PID/stat."""
     with open("/proc/%d/stat" % pid) as f:
         return int(f.read().rsplit(")", 1)[1].split()[19])
+
+
+def free_port():
+    """A port whose neighbour is free too: requests and events."""
+    while True:
+        with socket.socket() as bus, socket.socket() as events:
+            bus.bind(("127.0.0.1", 0))
+            port = bus.getsockname()[1]
+            try:
+                events.bind(("127.0.0.1", port + 1))
+                return port
+            except (OSError, OverflowError):
+                pass
 
 
 class Skip(Exception):

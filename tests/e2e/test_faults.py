@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
 """Faults that come at a bad moment, several at once, or on purpose.
 
-First what went wrong once, as stories; then storms: random kills and stops of
+First what went wrong once, as stories; then a few turns of each campaign of
+tests/faults, which has hundreds; then storms: random kills and stops of
 everything under load, by a seed that is printed. FROM=seed SEEDS=n choose the
 storms, SECONDS=n how long each lasts.
 """
@@ -11,10 +12,17 @@ import random
 import re
 import shutil
 import signal
+import sys
 import time
 
 import msgpack
 import zmq
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "faults"))
+
+import brokers
+import kills
+import processes
 
 from agents import AGENT, Supervisor, agents, agents_of, keepers, project, status, trees
 from harness import alive, case, main, program, wait_until
@@ -183,6 +191,64 @@ def who_reads_the_brokers_log_may_stop(place):
     for code in range(30):      # some 200 lines
         number = supervisor.run("exit %d" % code)
         assert supervisor.ended(number) == code
+
+
+# ---- campaigns ----
+
+@case
+def agents_live_through_many_kills_of_the_broker_under_load(place):
+    brokers.killed(place, 6)
+
+
+@case
+def no_stop_of_the_broker_loses_a_session(place):
+    brokers.stopped(place, 1, stops=(2 / 60, 0.5, 65 / 60))
+
+
+@case
+def a_herd_returns_to_each_new_broker(place):
+    brokers.herd(place, 2, size=300)
+
+
+@case
+def slots_of_killed_shims_are_free_when_the_last_process_ended(place):
+    processes.shims_killed(place, 3)
+
+
+@case
+def slots_of_killed_keepers_are_free_when_the_last_process_ended(place):
+    processes.keepers_killed(place, 3)
+
+
+@case
+def slots_of_both_are_free_when_the_last_process_ended(place):
+    processes.both_killed(place, 2)
+
+
+@case
+def a_stopped_shim_overcommits_nothing(place):
+    processes.shims_stopped(place, 2)
+
+
+@case
+def a_stopped_keeper_overcommits_nothing(place):
+    processes.keepers_stopped(place, 2)
+
+
+@case
+def stopped_agents_overcommit_nothing(place):
+    processes.agents_stopped(place, 1)
+
+
+def killed_once(kind):
+    def run(place):
+        kind(place, 1)
+    run.__name__ = "killed_and_counted_" + kind.__name__
+    return run
+
+
+for each in kills.CAMPAIGNS:
+    case(killed_once(each))
 
 
 # ---- storms ----

@@ -10,7 +10,6 @@ import os
 import random
 import re
 import signal
-import socket
 import statistics
 import threading
 import time
@@ -19,25 +18,12 @@ import msgpack
 import zmq
 
 from agents import STUBBORN, Supervisor
-from harness import ASAN, DEADLINE, Place, alive, case, main, wait_until
+from harness import ASAN, DEADLINE, Place, alive, case, free_port, main, wait_until
 from proxy import Proxy
 from slotbus_client import MAGIC, Client, Refused, Session
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BEAT = 0.05
-
-
-def free_port():
-    """A port whose neighbour is free too: requests and events."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-                return port
-            except (OSError, OverflowError):
-                pass
 
 
 def loopback():

@@ -3,14 +3,8 @@
  *
  * Whatever precheck and codec let through must come back the same from its
  * own encoding, and everything must be inside the buffers (run it under the
- * sanitizers). Built by clang as a libFuzzer target:
- *
- *   scons cc=clang flavour=asan fuzz
- *   build/asan-clang/tests/fuzz/fuzz_decode -max_len=65600 FOUND \
- *       tests/fuzz/corpus/decode
- *
- * (FOUND is a folder of your own for what it discovers.) The committed corpus
- * is run as a unit test under every compiler: unit/protocol/test_corpus.c.
+ * sanitizers). The committed corpus, and what lies a byte beside it, is run as
+ * a unit test under every compiler: unit/protocol/test_corpus.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +61,8 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     must ((err == ERR_NONE) == (in.verb != VERB_NONE && !error.detail[0]),
           "an error without a word, or a word without an error");
     must (well_formed || err == ERR_BAD_FRAME, "malformed and let through");
+    must (!well_formed || strcmp (error.detail, "not msgpack") != 0,
+          "well-formed, but not for the library");
     must (err == ERR_NONE || err == ERR_BAD_FRAME || err == ERR_BAD_ARG ||
               err == ERR_UNKNOWN_VERB,
           "an error that decoding does not have");

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "simulation/invariants.h"
+#include "simulation/invariants_hosts.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { INSPECT_MS = 500, IDLE_LOOKS = 5, REASONS_EVERY = 8 };
+#include "simulation/invariants_rules.h"
+#include "simulation/ledger.h"
+
+enum { STALL_MS = 1000, INSPECT_MS = 250, IDLE_MS = 2000, REASONS_EVERY = 64 };
 
 #define LLU(n) ((unsigned long long) (n))
 
@@ -15,40 +19,48 @@ static int shim_of_path (const struct path *p)
     return p->size == 6 && p->id[0] == 'S' ? p->id[1] : -1;
 }
 
-static const struct asked *asked_by (const struct sim *s, uint64_t session,
-                                     uint64_t seq)
+/* Where it is remembered, until another one is. */
+static struct wish *place_of (struct sim *s, uint64_t session, uint64_t seq)
 {
-    for (size_t i = 0; i < SIM_ASKED; i++) {
-        const struct asked *a = &s->invariants.asked[i];
+    uint64_t mixed = (session * 1000003 + seq) * UINT64_C (0x9e3779b97f4a7c15);
 
-        if (a->session == session && a->seq == seq)
-            return a;
-    }
-    return NULL;
+    return &s->invariants.asked[(mixed >> 32) % SIM_ASKED];
+}
+
+static struct wish *asked_by (struct sim *s, uint64_t session, uint64_t seq)
+{
+    struct wish *a = place_of (s, session, seq);
+
+    return a->session == session && a->seq == seq ? a : NULL;
 }
 
 static void asks (struct sim *s, const struct msg_request *m)
 {
     if (asked_by (s, m->session, m->seq))
         return;
-    s->invariants.asked[s->invariants.asked_count++ % SIM_ASKED] =
-        (struct asked){.session = m->session,
-                       .seq = m->seq,
-                       .count = (unsigned) m->count,
-                       .min = (unsigned) (m->min ? m->min : m->count)};
+    *place_of (s, m->session, m->seq) =
+        (struct wish){.session = m->session,
+                      .seq = m->seq,
+                      .count = (unsigned) m->count,
+                      .min = (unsigned) (m->min ? m->min : m->count)};
 }
 
 void invariants_said (struct sim *s, int shim, enum verb verb,
                       const void *fields)
 {
     const struct msg_beat *m = fields;
+    int64_t clock = host_clock (s, s->shims[shim].host);
 
     if (verb == VERB_HELLO)
-        invariants_good (s, shim, s->now);
+        invariants_good (s, shim, clock);
+    if (verb == VERB_HELLO)
+        hosts_said_hello (s, shim, fields);
     else if (verb == VERB_BEAT)
-        s->invariants.sent[shim][m->seq % 64] = s->now;
+        s->invariants.sent[shim][m->seq % 64] = clock;
     else if (verb == VERB_REQUEST)
         asks (s, fields);
+    else if (verb == VERB_RELEASE)
+        rules_said_release (s, shim, fields);
 }
 
 void invariants_good (struct sim *s, int shim, int64_t since)
@@ -60,7 +72,7 @@ void invariants_good (struct sim *s, int shim, int64_t since)
 void invariants_anchor (struct sim *s, int shim)
 {
     const struct sim_shim *sh = &s->shims[shim];
-    int64_t anchor = shim_anchor (sh->core) - s->hosts[sh->host].offset;
+    int64_t anchor = shim_anchor (sh->core);
 
     if (sh->ready && anchor > s->invariants.good[shim])
         sim_violate (s, "R1: %s counts from %lld, the broker from %lld",
@@ -73,9 +85,12 @@ static void beat (struct sim *s, int shim, const struct msg_beat *m)
 {
     struct invariants *v = &s->invariants;
 
+    hosts_heard_beat (s, m);
+    rules_heard_beat (s, m);
     if (m->session == v->beat_of[shim] && m->seq <= v->beat_seq[shim])
         return;
-    if (!disk_session (&s->disk, m->session))
+    if (!disk_session (&s->disk, m->session) || !s->shims[shim].alive ||
+        shim_session (s->shims[shim].core) != m->session)
         return;
     v->beat_of[shim] = m->session;
     v->beat_seq[shim] = m->seq;
@@ -91,13 +106,18 @@ static void beat (struct sim *s, int shim, const struct msg_beat *m)
 void invariants_heard (struct sim *s, const struct mail *mail)
 {
     int shim = shim_of_path (&mail->from.path);
+    const struct msg_kill *kill = (const void *) mail->letter.fields;
 
+    if (mail->letter.verb == VERB_KILL)
+        hosts_killed (s, kill->project, kill->supervisor);
     if (shim < 0)
         return;
     if (mail->letter.verb == VERB_BEAT)
         beat (s, shim, (const struct msg_beat *) mail->letter.fields);
     if (mail->letter.verb == VERB_HELLO)
-        s->invariants.hello[shim] = s->now;
+        hosts_heard_hello (s, (const struct msg_hello *) mail->letter.fields);
+    if (mail->letter.verb == VERB_HELLO)
+        rules_heard_hello (s, (const struct msg_hello *) mail->letter.fields);
     if (mail->letter.verb == VERB_BYE)
         s->invariants.bye[shim] = s->now;
 }
@@ -118,14 +138,58 @@ void invariants_start (struct sim *s)
         sim_violate (s, "I3: epoch %llu after %llu", LLU (s->disk.meta.epoch),
                      LLU (s->invariants.highest_epoch));
     s->invariants.highest_epoch = s->disk.meta.epoch;
+    rules_start (s);
+}
+
+/* Whom nobody could end when it was lost that he runs: he outlives what the
+ * broker learns. */
+static void excuse (struct sim *s)
+{
+    for (int i = 0; i < SIM_TREES; i++) {
+        struct sim_tree *t = &s->trees[i];
+        const struct sim_keeper *k = &s->keepers[t->keeper];
+
+        if (t->alive && (!k->alive || k->life != t->keeper_life || k->stopped ||
+                         s->hosts[t->host].asleep))
+            t->excused = true;
+    }
+}
+
+void invariants_lost (struct sim *s, bool marker)
+{
+    struct invariants *v = &s->invariants;
+
+    v->lost_at = s->now;
+    memset (v->idle, 0, sizeof v->idle);
+    excuse (s);
+    if (marker)
+        return;
+    v->highest_token = v->highest_epoch = 0; // under another broker id
+    for (size_t i = 0; i < SIM_ASKED; i++)
+        v->asked[i].session = 0;
 }
 
 /* ---- one batch, before it is committed ---- */
 
+/* I11: what is learned was granted once. */
+static void learns (struct sim *s, const struct lease_record *r)
+{
+    s->invariants.adopted++;
+    if (!r->acked || r->token > s->invariants.highest_token)
+        sim_violate (s, "I11: token %llu is granted while learning",
+                     LLU (r->token));
+}
+
 static void new_lease (struct sim *s, const struct lease_record *r)
 {
-    const struct asked *a = asked_by (s, r->session, r->seq);
+    const struct wish *a = asked_by (s, r->session, r->seq);
 
+    if (s->broker.learning) {
+        learns (s, r);
+        return;
+    }
+    if (s->full)
+        sim_violate (s, "token %llu is granted on a full disk", LLU (r->token));
     s->invariants.granted++;
     s->invariants.grants++;
     if (r->token <= s->invariants.highest_token)
@@ -167,6 +231,8 @@ static void lease_changes (struct sim *s, const struct change *c)
 
 static int shim_of_session (const struct sim *s, const struct session_record *r)
 {
+    if (hosts_shim_of (s, r) >= 0)
+        return hosts_shim_of (s, r);
     for (int i = 0; i < s->shim_count; i++) {
         if (strcmp (s->shims[i].project, r->project) == 0 &&
             strcmp (s->hosts[s->shims[i].host].name, r->host) == 0)
@@ -175,9 +241,9 @@ static int shim_of_session (const struct sim *s, const struct session_record *r)
     return -1;
 }
 
-/* How long the broker has listened to this shim and heard no BEAT: gaps, when
- * it was stopped, do not count (R3). What it reads in this turn comes after
- * what has expired. */
+/* How long the broker has listened to this shim and heard no BEAT, in ms of
+ * its clock: gaps, when it was stopped, do not count (R3). What it reads in
+ * this turn comes after what has expired. */
 static int64_t silence (const struct sim *s, int shim)
 {
     const struct invariants *v = &s->invariants;
@@ -185,9 +251,12 @@ static int64_t silence (const struct sim *s, int shim)
     int64_t heard = late ? v->before[shim] : v->beat[shim];
     int64_t missed = late ? v->missed_before[shim] : v->missed[shim];
 
-    if (heard < s->broker.started)
-        return s->now - s->broker.started - s->broker.missed;
-    return s->now - heard - (s->broker.missed - missed);
+    if (heard < s->broker.started) {
+        heard = s->broker.started;
+        missed = 0;
+    }
+    return (s->now - heard) * s->hosts[0].rate / 1000 -
+           (s->broker.missed - missed);
 }
 
 /* I12: lost only where the broker listened for T and heard nothing, or knows
@@ -196,27 +265,31 @@ static void session_goes (struct sim *s, uint64_t id)
 {
     const struct session_record *r = disk_session (&s->disk, id);
     int shim = r ? shim_of_session (s, r) : -1;
-    struct who who = {.pid = r ? r->shim.pid : 0};
+    struct who who = {r ? r->shim.pid : 0, r ? r->shim.start : 0};
     int64_t silent;
 
     if (shim < 0)
         return;
     s->invariants.losses++;
     silent = silence (s, shim);
-    if ((r->own && !process_lives (s, who)) ||
-        s->invariants.hello[shim] == s->now ||
-        s->invariants.bye[shim] == s->now || silent >= s->settings.timing.ttl)
+    if ((r->own && !process_lives (s, who)) || hosts_replaced (s, id) ||
+        s->invariants.bye[shim] == s->now ||
+        silent + 1 >= s->settings.timing.ttl)
         return;
+    s->invariants.false_expiries++;
     sim_violate (s, "I12: session %llu is lost after %lld ms of silence",
                  LLU (id), (long long) silent);
 }
 
 void invariants_batch (struct sim *s, const struct outbox *out)
 {
+    ledger_batch (&s->disk, out);
+    rules_batch (s, out);
     s->invariants.granted = 0;
     for (size_t i = 0; i < outbox_changed (out); i++) {
         struct change c = outbox_change_at (out, i);
 
+        hosts_change (s, &c);
         if (c.kind == CHANGE_LEASE)
             lease_changes (s, &c);
         else if (c.kind == CHANGE_SESSION && c.deleted)
@@ -266,40 +339,80 @@ static void check_caps (struct sim *s)
     }
 }
 
+/* R4: a remote holder outlives a power cut here. */
+static void check_flushed (struct sim *s, const struct lease_record *r)
+{
+    if (!r->own && !disk_lease (&s->cache.flushed, r->token))
+        sim_violate (s, "R4: token %llu leaves this host before it is flushed",
+                     LLU (r->token));
+}
+
 static void check_whole (struct sim *s, uint64_t session, uint64_t first,
                          uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++) {
         const struct lease_record *r = disk_lease (&s->disk, first + i);
 
-        if (r && r->session != session)
+        if (r && r->session && r->session != session) // 0: a damaged row
             sim_violate (s, "token %llu is sent to another's session",
                          LLU (first + i));
+        if (r)
+            check_flushed (s, r);
         if (!r && first + i > s->invariants.highest_token)
             sim_violate (s, "R4: token %llu leaves before it is stored",
                          LLU (first + i));
     }
 }
 
+/* I10 */
+static void check_first (struct sim *s, uint64_t session, uint64_t seq,
+                         uint64_t first)
+{
+    struct wish *a = asked_by (s, session, seq);
+
+    if (!a)
+        return;
+    if (a->first && a->first != first)
+        sim_violate (s,
+                     "I10: request %llu of session %llu is answered with "
+                     "token %llu, after %llu",
+                     LLU (seq), LLU (session), LLU (first), LLU (a->first));
+    a->first = first;
+}
+
 static void check_sent (struct sim *s, const struct outgoing *o)
 {
     const struct msg_grant *g = o->fields;
     const struct msg_beat_ok *b = o->fields;
+    const struct msg_queued *q = o->fields;
+    struct wish *a;
 
-    if (o->verb == VERB_GRANT)
+    if (o->verb == VERB_QUEUED && (a = asked_by (s, q->session, q->seq)))
+        a->paused = strcmp (q->reason, "PAUSED") == 0;
+    if (o->verb == VERB_GRANT) {
         check_whole (s, g->session, g->first, g->count);
-    for (uint32_t i = 0; o->verb == VERB_BEAT_OK && i < b->grants_count; i++)
+        check_first (s, g->session, g->seq, g->first);
+    }
+    for (uint32_t i = 0; o->verb == VERB_BEAT_OK && i < b->grants_count; i++) {
         check_whole (s, b->session, b->grants[i].first, b->grants[i].count);
+        check_first (s, b->session, b->grants[i].seq, b->grants[i].first);
+    }
 }
 
-/* I4, token by token: whatever lives under a lease, that lease is counted. */
+/* I4, token by token: whatever lives under a lease, that lease is counted.
+ * While the broker learns it does not know all of it, and grants nothing. */
 void invariants_trees (struct sim *s)
 {
+    if (s->disk.learning) {
+        excuse (s);
+        return;
+    }
     for (int i = 0; i < SIM_TREES; i++) {
         const struct sim_tree *t = &s->trees[i];
 
-        for (unsigned n = 0; t->alive && n < t->under.count; n++) {
-            if (!disk_lease (&s->disk, t->under.at[n]))
+        for (unsigned n = 0; t->alive && !t->excused && n < t->under.count;
+             n++) {
+            if (!disk_lease (&s->disk, t->under.at[n]) && !hosts_excuse (s, t))
                 sim_violate (s, "I4: pid %d lives under token %llu, closed",
                              t->self.pid, LLU (t->under.at[n]));
         }
@@ -323,10 +436,12 @@ void invariants_committed (struct sim *s, const struct outbox *out)
 
 /* One pool's queue, in order: the pools of all hosts share the whole. */
 struct walk {
-    char skipped[SIM_SHIMS][MAX_KEY_BYTES + 1];
+    const char *skipped[SIM_SHIMS]; // borrowed from sessions
     int skipped_count;
     unsigned effective, cap;
     int64_t free;
+    const char *counted; // the project counted last,
+    unsigned held;       // and its slots
 };
 
 static bool skipped (const struct walk *w, const char *project)
@@ -350,11 +465,14 @@ static bool skip (struct sim *s, struct walk *w, const struct waiter_record *r)
     }
     if (skipped (w, from->project))
         return true;
-    if (r->min <= w->effective && held_by (s, from->project) + r->min <= w->cap)
+    if (!w->counted || strcmp (w->counted, from->project) != 0) {
+        w->counted = from->project;
+        w->held = held_by (s, from->project);
+    }
+    if (r->min <= w->effective && w->held + r->min <= w->cap)
         return false;
     if (w->skipped_count < SIM_SHIMS)
-        copy_text (w->skipped[w->skipped_count++], MAX_KEY_BYTES + 1,
-                   from->project);
+        w->skipped[w->skipped_count++] = from->project;
     return true;
 }
 
@@ -364,6 +482,34 @@ static bool waits_on (const struct sim *s, const struct waiter_record *r,
     const struct session_record *from = disk_session (&s->disk, r->session);
 
     return !from || strcmp (from->host, host) == 0;
+}
+
+/* Two hosts claim to be this one: it was told so, and nothing else since. */
+static bool told_paused (struct sim *s, const struct waiter_record *r)
+{
+    const struct wish *a = asked_by (s, r->session, r->seq);
+
+    return !a || a->paused;
+}
+
+/* Is an older one on another host first, of all (it waits for the sum) or of
+ * its project (for the cap)? */
+static bool held_back (const struct sim *s, const struct walk *w,
+                       const struct waiter_record *r, const char *host)
+{
+    const struct session_record *mine = disk_session (&s->disk, r->session);
+
+    for (size_t i = 0; s->disk.waiters[i].number < r->number; i++) {
+        const struct waiter_record *o = &s->disk.waiters[i];
+        const struct session_record *from = disk_session (&s->disk, o->session);
+
+        if (!from || strcmp (from->host, host) == 0)
+            continue;
+        if (o->min > w->free || (strcmp (from->project, mine->project) == 0 &&
+                                 held_by (s, from->project) + o->min > w->cap))
+            return true;
+    }
+    return false;
 }
 
 /* L1, for first in, first out. */
@@ -379,7 +525,11 @@ static void check_queue (struct sim *s, const struct pool_view *view,
 
         if (!waits_on (s, r, host) || skip (s, &w, r))
             continue;
-        if (r->min <= w.free)
+        if (r->min <= w.free && told_paused (s, r))
+            continue;
+        if (hosts_contested (s, r->session))
+            return;
+        if (r->min <= w.free && !held_back (s, &w, r, host))
             sim_violate (s,
                          "L1: %lld free, and request %llu of session %llu on "
                          "%s waits for %u of %u",
@@ -395,6 +545,7 @@ void invariants_round (struct sim *s)
 {
     struct pool_view view;
 
+    hosts_batch (s);
     if (!s->invariants.inspecting) {
         s->invariants.inspecting = true;
         sim_later (s, s->now + INSPECT_MS, ACTOR_WORLD, 0, 0, inspect, 0, 0,
@@ -403,6 +554,9 @@ void invariants_round (struct sim *s)
     if (s->disk.waiter_count == 0 || !s->broker.core)
         return;
     broker_view (s->broker.core, &view);
+    s->invariants.effective = view.effective;
+    if (s->broker.learning || s->full || s->sampled)
+        return; // then it may be that nobody is eligible
     if (s->settings.policy == POLICY_FIFO &&
         s->settings.grant_burst == MAX_SLOTS) {
         for (int i = 0; i < s->host_count; i++)
@@ -458,6 +612,7 @@ static void check_rows (struct sim *s, const struct msg_status_ok *m,
             continue;
         check_row (s, w, ++position);
         skipping = skipping || strcmp (w->reason, "CAP") == 0 ||
+                   strcmp (w->reason, "PAUSED") == 0 ||
                    strcmp (w->reason, "HEALTH") == 0;
         if (!skipping || strcmp (w->reason, "SLOTS") == 0)
             check_ahead (s, m, w, skipping ? 0 : before);
@@ -519,18 +674,53 @@ static void look_at (struct sim *s, const struct lease_record *r)
 
     if (!n)
         return;
-    n->looks = r->own && r->state == LEASE_LIMBO && unused (s, r) &&
-                       s->broker.alive && !s->broker.stopped
-                   ? n->looks + 1
-                   : 0;
-    if (n->looks > IDLE_LOOKS)
+    n->looks =
+        r->own && unused (s, r) && s->broker.alive &&
+                (r->state == LEASE_LIMBO || hosts_lost (s, r->session)) &&
+                !s->broker.stopped && host_runs (s, 0)
+            ? n->looks + 1
+            : 0;
+    if (n->looks > IDLE_MS / INSPECT_MS)
         sim_violate (s, "L3: token %llu stays in LIMBO", LLU (r->token));
+}
+
+/* Slots under which a tree lives, or that somebody who lives has reserved. */
+static unsigned used (const struct sim *s)
+{
+    unsigned count = trees_count (s);
+
+    for (size_t i = 0; i < s->disk.lease_count; i++) {
+        const struct lease_record *r = &s->disk.leases[i];
+        struct who who = {r->supervisor.pid, r->supervisor.start};
+
+        count += !r->run && !r->tree && r->state == LEASE_ACTIVE &&
+                 process_lives (s, who);
+    }
+    return count;
+}
+
+static void measure (struct sim *s)
+{
+    unsigned count = used (s), most = s->invariants.effective;
+
+    s->invariants.used_ms += (count < most ? count : most) * INSPECT_MS;
+    s->invariants.offered_ms += (uint64_t) most * INSPECT_MS;
+}
+
+/* It has just woken, and has not looked what time it is. */
+static bool broker_is_behind (const struct sim *s)
+{
+    return s->broker.alive && host_clock (s, 0) - s->broker.turned > STALL_MS;
 }
 
 static void inspect (struct sim *s, struct event *e)
 {
-    for (size_t i = 0; i < s->disk.lease_count; i++)
+    if (s->disk.waiter_count > 0)
+        measure (s);
+    for (size_t i = 0; !broker_is_behind (s) && i < s->disk.lease_count; i++)
         look_at (s, &s->disk.leases[i]);
+    if (!broker_is_behind (s))
+        hosts_inspect (s);
     sim_later (s, e->at + INSPECT_MS, ACTOR_WORLD, 0, 0, inspect, 0, 0, NULL);
 }
 

@@ -4,14 +4,39 @@
  * The judge sees everything: the store, the outbox, the messages, and which
  * processes live. The first violation ends the run (sim_violate ()).
  *
- * At every batch: nothing is granted beyond effective - in_use (I1), in_use is
- * the table's sum (I2), tokens and epochs rise (I3, I9), every live tree runs
- * under counted leases (I4), all or nothing or at least `min` (I5), caps (I6),
- * no grant leaves before it is stored (R4), no shim counts from later than the
- * send of what the broker has heard (R1), leases only go forward, no session
- * is lost that was heard (I12), no free slot beside an eligible waiter (L1),
- * every waiter has a reason. Each half second: what nobody uses on the own
- * host does not stay in LIMBO (L3).
+ *   I1   each batch that grants: in_use is not above effective
+ *   I2   each batch: in_use is what the store has, and STATUS says the same
+ *   I3   each new token, each start: above all before, under one broker id
+ *   I4   each batch, each start of a tree: every token of a live tree is
+ *        counted. Not while the broker learns what is held (it grants nothing
+ *        then), nor of what nobody could end when state was lost
+ *   I5   each grant, as stored and as a command gets it: asked for, or `min`
+ *   I6   each grant: its project's slots are not above the cap
+ *   I7   in the end, and at rest: shims and broker name the same tokens; on the
+ *        way by I4
+ *   I8   supervisors that are ended were meant (invariants_hosts.h); that a
+ *        KILL reaches no tree without a lease cannot be seen here, where all
+ *        trees have one
+ *   I9   a change of a closed token is one of an old token (I3)
+ *   I10  each GRANT that leaves: the tokens that this request had before
+ *   I11  while it learns: nothing but what was granted once (adoption)
+ *   I12  each session that goes: silent for T of the broker's time, as far as
+ *        it listened, or known to be gone. Counted too: false_expiries
+ *   I13  invariants_rules.h; a broker never begins an epoch twice (I3)
+ *   I14  not here: messages are well formed (the fuzzers)
+ *   I15  test_random.c: the same seed, the same trace
+ *   L1   each round, fifo, no pace: no free slot beside an eligible waiter; and
+ *        each waiter that STATUS shows has a reason and the right slots_ahead.
+ *        Under other policies the reasons alone
+ *   L3   twice a second: what nobody uses on the own host does not stay in
+ *        LIMBO; elsewhere, and L4: invariants_hosts.h
+ *   R1   each turn of a shim: it counts from no later than the send of what the
+ *        broker has heard; R4 each GRANT that leaves: stored, and flushed if its
+ *        holder would outlive a power cut of the broker's host
+ *
+ * Besides: leases go forward and do not change hands, nothing is granted on a
+ * full disk. In the end (weather.h) everybody who waits is served or told, and
+ * nothing is left.
  */
 #ifndef SIMULATION_INVARIANTS_H
 #define SIMULATION_INVARIANTS_H
@@ -19,6 +44,8 @@
 #include "simulation/sim.h"
 
 void invariants_start (struct sim *s);
+/* State was lost, and `marker` is not: tokens and epochs go on. */
+void invariants_lost (struct sim *s, bool marker);
 void invariants_heard (struct sim *s, const struct mail *mail);
 /* A shim sends it; whether it arrives is another matter. */
 void invariants_said (struct sim *s, int shim, enum verb verb,

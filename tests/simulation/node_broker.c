@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "simulation/invariants.h"
+#include "simulation/invariants_rules.h"
+#include "simulation/model.h"
+#include "simulation/invariants_hosts.h"
 
 enum {
     WATCH_EVERY_MS = 100, // leases without pidfds are looked at
     UNSEEN_MS = 20,       // what waits is not seen at once (R3)
-    STALL_MS = 1000,      // a gap below it is none (R3)
-    SPIN = 1000           // turns at one instant: somebody wakes for nothing
+    SPIN = 20000          // turns at one instant: somebody wakes for nothing
 };
 
 static void turn (struct sim *s, struct event *e);
@@ -64,6 +66,12 @@ static void send_all (struct sim *s)
     }
 }
 
+static void learned (struct sim *s)
+{
+    s->broker.learning = s->disk.learning = false;
+    cache_flush (&s->cache, &s->disk);
+}
+
 static void journal (struct sim *s)
 {
     for (size_t i = 0; i < outbox_lines (s->broker.out); i++) {
@@ -72,6 +80,8 @@ static void journal (struct sim *s)
 
         sim_trace (s, level == JOURNAL_ALARM ? "broker!" : "broker", "%s",
                    line);
+        if (strncmp (line, "learned ", 8) == 0)
+            learned (s);
     }
 }
 
@@ -80,6 +90,7 @@ static void die (struct sim *s)
     struct sim_broker *b = &s->broker;
 
     sim_trace (s, "world", "broker crashes");
+    rules_end (s);
     b->alive = false;
     b->stopped = false;
     b->life++;
@@ -105,6 +116,7 @@ static bool carry_out (struct sim *s)
     }
     journal (s);
     invariants_batch (s, b->out); // and commits it
+    cache_commit (&s->cache, b->out);
     if (decided && b->crash_next == CRASH_AFTER_COMMIT) {
         die (s);
         return false;
@@ -112,7 +124,6 @@ static bool carry_out (struct sim *s)
     invariants_committed (s, b->out);
     send_all (s);
     outbox_clear (b->out);
-    invariants_round (s);
     return true;
 }
 
@@ -126,7 +137,7 @@ static void look_at_sessions (struct sim *s, int64_t now)
     for (size_t i = 0; i < count; i++) {
         struct who who = {seen[i].shim.pid, seen[i].shim.start};
 
-        if (!process_lives (s, who))
+        if (!process_found (s, 0, who))
             broker_observe_gone (s->broker.core, seen[i].session, now,
                                  s->broker.out);
     }
@@ -135,17 +146,18 @@ static void look_at_sessions (struct sim *s, int64_t now)
 static void look_at_lease (struct sim *s, const struct watch_lease *w,
                            int64_t now)
 {
-    char cookie[96];
+    struct mark mark = {.since = 0};
     struct who supervisor = {w->supervisor.pid, w->supervisor.start};
 
-    snprintf (cookie, sizeof cookie, "%s:%llu", s->disk.meta.broker,
+    snprintf (mark.cookie, sizeof mark.cookie, "%s:%llu", s->disk.meta.broker,
               (unsigned long long) w->first);
-    if (tree_lives (s, 0, cookie)) {
-        if (!tree_kept (s, 0, cookie))
-            trees_kill (s, 0, cookie);
+    copy_text (mark.cgroup, sizeof mark.cgroup, w->cgroup);
+    if (tree_lives (s, 0, &mark)) {
+        if (!tree_kept (s, 0, &mark))
+            trees_kill (s, 0, &mark);
         return;
     }
-    if (w->word && process_lives (s, supervisor))
+    if (w->word && process_found (s, 0, supervisor))
         return;
     broker_observe_proven (s->broker.core, w->token, now, s->broker.out);
 }
@@ -192,6 +204,25 @@ static void ask_status (struct sim *s, int64_t now)
     broker_step (s->broker.core, &admin, &ask, 1, now, s->broker.out);
 }
 
+/* A gap of more than this is a stall (R3). */
+static int64_t stall (const struct sim *s)
+{
+    int64_t beat = s->settings.timing.beat;
+
+    return beat < 250 ? 250 : beat > 1000 ? 1000 : beat;
+}
+
+static void count_missed (struct sim *s, int64_t now)
+{
+    struct sim_broker *b = &s->broker;
+
+    if (now - b->turned > stall (s)) {
+        b->missed += now - b->turned;
+        b->gaps++;
+    }
+    b->turned = now;
+}
+
 static void count_spins (struct sim *s)
 {
     struct sim_broker *b = &s->broker;
@@ -207,13 +238,54 @@ static void wake_when_due (struct sim *s)
     struct sim_broker *b = &s->broker;
     struct watch_lease one;
     int64_t now = host_clock (s, 0);
-    int64_t due = broker_next_deadline (b->core, now) - now + s->now;
+    int64_t due = host_time (s, 0, broker_next_deadline (b->core, now));
 
     bus_wake (s, due < s->now ? s->now : due);
     if (broker_watch_leases (b->core, &one, 1) > 0)
         bus_wake (s, b->looked + WATCH_EVERY_MS > s->now
                          ? b->looked + WATCH_EVERY_MS
                          : s->now + 1);
+}
+
+static void reload (struct sim *s, int64_t now)
+{
+    struct sim_broker *b = &s->broker;
+
+    if (b->reload)
+        broker_reload (b->core, &s->settings, now, b->out);
+    b->reload = false;
+}
+
+static void look_at_host (struct sim *s, int64_t now)
+{
+    struct sim_broker *b = &s->broker;
+
+    if (!s->sampled || s->now < b->sampled + s->settings.timing.sample)
+        return;
+    b->sampled = s->now;
+    s->hosts[0].health.at = now;
+    broker_observe_sample (b->core, &s->hosts[0].health, s->now, now, b->out);
+}
+
+static bool waits (const struct broker *b)
+{
+    struct pool_view view;
+
+    broker_view (b, &view);
+    return view.waiting > 0;
+}
+
+static void play_round (struct sim *s, int64_t now)
+{
+    struct sim_broker *b = &s->broker;
+    bool asked = s->modelled && waits (b->core); // else it grants nothing
+    char why[256];
+
+    if (asked)
+        model_before (b->model, b->core, now);
+    broker_round (b->core, now, b->out);
+    if (asked && !model_after (b->model, b->core, why, sizeof why))
+        sim_violate (s, "%s", why);
 }
 
 /* As the shell's loop does it. Right after it was stopped the socket looks
@@ -227,14 +299,20 @@ static void turn (struct sim *s, struct event *e)
         return;
     b->timer = INT64_MAX;
     count_spins (s);
+    count_missed (s, now);
     broker_turn (b->core, true, now, b->out);
+    reload (s, now);
     read_mail (s, now);
     look_at_sessions (s, now);
     look_at_leases (s, now);
+    look_at_host (s, now);
+    broker_observe_disk (b->core, s->full, now, b->out);
     ask_status (s, now);
-    broker_round (b->core, now, b->out);
-    if (carry_out (s))
-        wake_when_due (s);
+    play_round (s, now);
+    if (!carry_out (s))
+        return;
+    invariants_round (s);
+    wake_when_due (s);
 }
 
 static void mail_comes (struct sim *s, struct event *e)
@@ -248,42 +326,81 @@ static void mail_comes (struct sim *s, struct event *e)
     bus_wake (s, s->now);
 }
 
-void bus_post (struct sim *s, const struct peer *from, enum verb verb,
-               const void *fields, int64_t at)
+static struct mail *mail_of (const struct peer *from, enum verb verb,
+                             const void *fields)
 {
-    struct sim_broker *b = &s->broker;
     size_t size = message_size (verb);
-    struct mail *mail;
+    struct mail *mail = malloc (sizeof *mail + size);
 
-    if (!b->alive)
-        return;
-    mail = sim_alloc (sizeof *mail + size);
+    if (!mail)
+        abort ();
     mail->from = *from;
     mail->letter.verb = verb;
     memcpy (mail->letter.fields, fields, size);
-    sim_later (s, at, ACTOR_BROKER, 0, b->life, mail_comes, 0, 0, mail);
+    return mail;
+}
+
+void bus_post (struct sim *s, const struct peer *from, enum verb verb,
+               const void *fields, int64_t at)
+{
+    if (s->broker.alive)
+        sim_later (s, at, ACTOR_BROKER, 0, s->broker.life, mail_comes, 0, 0,
+                   mail_of (from, verb, fields));
+}
+
+static void late_mail_comes (struct sim *s, struct event *e)
+{
+    if (!s->broker.alive || s->settled)
+        return;
+    sim_later (s, s->now, ACTOR_BROKER, 0, s->broker.life, mail_comes, 0, 0,
+               e->data);
+    e->data = NULL;
+}
+
+void bus_post_late (struct sim *s, const struct peer *from, enum verb verb,
+                    const void *fields, int64_t at)
+{
+    sim_later (s, at, ACTOR_WORLD, 0, 0, late_mail_comes, 0, 0,
+               mail_of (from, verb, fields));
 }
 
 /* ---- its life ---- */
+
+static void start_when_awake (struct sim *s, struct event *e)
+{
+    (void) e;
+    sim_start_broker (s);
+}
 
 void sim_start_broker (struct sim *s)
 {
     struct sim_broker *b = &s->broker;
     int64_t now = host_clock (s, 0);
 
-    if (b->alive)
+    if (b->alive || s->hosts[0].off)
         return;
+    if (s->hosts[0].asleep) {
+        sim_later (s, s->now + 1000, ACTOR_WORLD, 0, 0, start_when_awake, 0, 0,
+                   NULL);
+        return;
+    }
     b->alive = true;
     b->stopped = false;
     b->started = s->now;
-    b->missed = 0;
+    b->missed = b->gaps = 0;
+    b->turned = now;
     b->looked = s->now - WATCH_EVERY_MS;
     s->disk.meta.epoch++;
+    b->learning = s->disk.learning;
+    b->reload = false;
+    cache_flush (&s->cache, &s->disk);
     sim_trace (s, "world", "broker starts epoch=%llu",
                (unsigned long long) s->disk.meta.epoch);
     invariants_start (s);
-    b->core =
-        broker_create (&s->settings, &s->identity, &s->disk.meta, false, now);
+    model_destroy (b->model);
+    b->model = model_create ();
+    b->core = broker_create (&s->settings, &s->identity, &s->disk.meta,
+                             b->learning, now);
     disk_restore (&s->disk, b->core);
     broker_start (b->core, now, b->out);
     if (!carry_out (s))
@@ -294,11 +411,49 @@ void sim_start_broker (struct sim *s)
 
 void sim_crash_broker (struct sim *s, enum crash when)
 {
-    if (!s->broker.alive)
+    if (!s->broker.alive || s->hosts[0].asleep)
         return;
     s->broker.crash_next = when;
     if (when == CRASH_NONE)
         die (s);
+}
+
+void sim_cut_power (struct sim *s, bool tear)
+{
+    if (s->hosts[0].off)
+        return;
+    if (s->broker.alive)
+        die (s);
+    sim_crash_host (s, 0);
+    cache_lose (&s->cache, &s->disk, &s->chance, tear);
+    s->hosts[0].off = true;
+}
+
+/* Another boot, whose clock begins anew. */
+void sim_power_back (struct sim *s)
+{
+    struct sim_host *h = &s->hosts[0];
+
+    if (!h->off)
+        return;
+    h->off = false;
+    h->slept = 0;
+    for (int i = 0; i < s->shim_count; i++) // those on it are dead
+        s->invariants.good[i] *= !s->hosts[s->shims[i].host].own;
+    h->offset = chance_in (&s->chance, 1000, 100000) - s->now * h->rate / 1000;
+    snprintf (s->identity.boot, sizeof s->identity.boot, "boot-own-%u",
+              h->boot);
+    sim_trace (s, "world", "host own is back");
+}
+
+void sim_lose_state (struct sim *s, bool marker)
+{
+    if (s->broker.alive)
+        return;
+    sim_trace (s, "world", "state is lost%s", marker ? "" : ", marker too");
+    disk_lose (&s->disk, marker);
+    cache_flush (&s->cache, &s->disk);
+    invariants_lost (s, marker);
 }
 
 void sim_stop_broker (struct sim *s)
@@ -317,8 +472,6 @@ void sim_continue_broker (struct sim *s)
         return;
     sim_trace (s, "world", "broker continues");
     b->stopped = false;
-    if (s->now - b->last_turn > STALL_MS)
-        b->missed += s->now - b->last_turn;
     b->timer = INT64_MAX;
     bus_wake (s, s->now);
     sim_release_held (s, ACTOR_BROKER, 0, UNSEEN_MS);
@@ -348,7 +501,7 @@ void sim_set_max (struct sim *s, unsigned max_slots)
     ask (s, VERB_SET_MAX, &m);
 }
 
-void sim_kill (struct sim *s, const char *project)
+static void kill_project (struct sim *s, const char *project, bool supervisors)
 {
     struct msg_kill m;
 
@@ -356,6 +509,42 @@ void sim_kill (struct sim *s, const char *project)
     m.id = (chance_next (&s->chance) >> 1) | 1;
     copy_text (m.project, sizeof m.project, project);
     copy_text (m.reason, sizeof m.reason, "asked");
-    sim_trace (s, "admin", "kill %s", project);
+    m.supervisor = supervisors;
+    sim_trace (s, "admin", "kill %s%s", project,
+               supervisors ? " and its supervisors" : "");
+    hosts_killed (s, project, supervisors);
     ask (s, VERB_KILL, &m);
+}
+
+void sim_kill (struct sim *s, const char *project)
+{
+    kill_project (s, project, false);
+}
+
+void sim_kill_supervisors (struct sim *s, const char *project)
+{
+    kill_project (s, project, true);
+}
+
+void sim_force_release (struct sim *s, uint64_t token)
+{
+    struct msg_release m;
+
+    message_init_fields (&m, VERB_RELEASE);
+    m.tokens.at[m.tokens.count++] = token;
+    m.force = true;
+    sim_trace (s, "admin", "release %llu by force", (unsigned long long) token);
+    ask (s, VERB_RELEASE, &m);
+}
+
+void sim_reload (struct sim *s)
+{
+    struct sim_broker *b = &s->broker;
+
+    if (!b->alive)
+        return; // it reads them when it starts
+    sim_trace (s, "admin", "reload max_slots=%u cap=%u", s->settings.max_slots,
+               s->settings.max_per_project);
+    b->reload = true;
+    bus_wake (s, s->now);
 }

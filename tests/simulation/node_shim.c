@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "simulation/invariants.h"
+#include "simulation/invariants_rules.h"
+#include "simulation/invariants_hosts.h"
 
 enum {
     HELLO_MS = 500,
     LATE_MS = 90000, // no connection does that; R7 holds all the same
     PIDFD_MS = 2,    // until the end of a watched process is seen
-    SPIN = 1000      // turns at one instant
+    SPIN = 20000     // turns at one instant
 };
 
 static void turn (struct sim *s, struct event *e);
@@ -54,6 +56,19 @@ static struct span way (const struct sim *s, const struct sim_shim *sh)
     return own (s, sh) ? s->bus : s->wire;
 }
 
+/* Of a HELLO the broker knows that it is old as long as it lives, not after. It
+ * does not have to: its connections end with it. */
+static void come_late (struct sim *s, const struct peer *from, enum verb verb,
+                       const void *fields)
+{
+    int64_t at = s->now + chance_in (&s->chance, 1000, LATE_MS);
+
+    if (verb == VERB_HELLO)
+        bus_post (s, from, verb, fields, at);
+    else
+        bus_post_late (s, from, verb, fields, at);
+}
+
 static void send (struct sim *s, int shim, enum verb verb, const void *fields)
 {
     struct sim_shim *sh = &s->shims[shim];
@@ -65,12 +80,20 @@ static void send (struct sim *s, int shim, enum verb verb, const void *fields)
     if (s->loud)
         sim_trace (s, shim_label (s, shim), "  > %s", verb_name (verb));
     invariants_said (s, shim, verb, fields);
+    if (verb == VERB_REQUEST)
+        hosts_said_request (s, fields);
     if (lost (s, sh))
         return;
     bus_post (s, &from, verb, fields, sim_arrival (s, way (s, sh), &sh->up));
     if (s->twice > 0 && chance_of (&s->chance, s->twice))
         bus_post (s, &from, verb, fields,
                   sim_arrival (s, way (s, sh), &sh->up));
+    if (s->late > 0 && chance_of (&s->chance, s->late))
+        come_late (s, &from, verb, fields);
+    if (s->late_news > 0 && (verb == VERB_STARTED || verb == VERB_REAPED) &&
+        chance_of (&s->chance, s->late_news))
+        bus_post (s, &from, verb, fields,
+                  s->now + chance_in (&s->chance, 1000, LATE_MS));
 }
 
 static void finish (struct sim *s, int shim);
@@ -85,8 +108,17 @@ static void broker_says (struct sim *s, struct event *e)
         return;
     if (s->loud)
         sim_trace (s, shim_label (s, shim), "  < %s", verb_name (letter->verb));
-    shim_on_broker (sh->core, letter_open (letter), clock_of (s, sh), sh->out);
+    rules_deliver (s, shim, letter_open (letter));
     finish (s, shim);
+}
+
+/* To whatever lives there by then. */
+static void late_word (struct sim *s, struct event *e)
+{
+    if (!s->shims[e->a].alive || s->settled)
+        return;
+    later (s, (int) e->a, s->now, broker_says, 0, 1, e->data);
+    e->data = NULL;
 }
 
 void shim_receive (struct sim *s, const struct path *to, enum verb verb,
@@ -105,9 +137,10 @@ void shim_receive (struct sim *s, const struct path *to, enum verb verb,
     while (copies-- > 0)
         later (s, shim, sim_arrival (s, way (s, sh), &sh->down), broker_says,
                connection, 0, letter_of (verb, fields));
-    if (s->late > 0 && verb == VERB_GRANT && chance_of (&s->chance, s->late))
-        later (s, shim, s->now + chance_in (&s->chance, 1000, LATE_MS),
-               broker_says, 0, 1, letter_of (verb, fields));
+    if (s->late > 0 && chance_of (&s->chance, s->late))
+        sim_later (s, s->now + chance_in (&s->chance, 1000, LATE_MS),
+                   ACTOR_WORLD, 0, 0, late_word, (uint64_t) shim, 0,
+                   letter_of (verb, fields));
 }
 
 void shims_reconnect (struct sim *s)
@@ -132,6 +165,9 @@ static void client_says (struct sim *s, struct event *e)
 
     if (c->life == handle_life (e->a) && c->hung_up)
         return;
+    if (letter_open (e->data)->verb == VERB_RELEASE ||
+        letter_open (e->data)->verb == VERB_CANCEL)
+        sh->doubt = s->now;
     shim_on_client (sh->core, e->a, c->self, letter_open (e->data),
                     clock_of (s, sh), sh->out);
     finish (s, (int) e->index);
@@ -155,6 +191,7 @@ static void client_goes (struct sim *s, struct event *e)
 
     if (c->life == handle_life (e->a) && c->hung_up)
         return;
+    sh->doubt = s->now;
     shim_on_client_gone (sh->core, e->a, clock_of (s, sh), sh->out);
     finish (s, (int) e->index);
 }
@@ -217,10 +254,15 @@ void shim_lose_keeper (struct sim *s, int keeper)
            handle_of ((size_t) keeper, k->life), 0, NULL);
 }
 
+static bool same (struct who a, struct who b)
+{
+    return a.pid == b.pid && a.start == b.start;
+}
+
 static void unwatch (struct sim_shim *sh, struct who who)
 {
     for (size_t i = 0; i < sh->watched_count; i++) {
-        if (sh->watched[i].pid == who.pid)
+        if (same (sh->watched[i], who))
             sh->watched[i--] = sh->watched[--sh->watched_count];
     }
 }
@@ -241,7 +283,7 @@ void shims_lose_supervisor (struct sim *s, struct who who)
         const struct sim_shim *sh = &s->shims[i];
 
         for (size_t n = 0; sh->alive && n < sh->watched_count; n++) {
-            if (sh->watched[n].pid == who.pid)
+            if (same (sh->watched[n], who))
                 later (s, i, s->now + PIDFD_MS, supervisor_goes,
                        (uint64_t) who.pid, (uint64_t) who.start, NULL);
         }
@@ -255,7 +297,7 @@ static void query_lock (struct sim *s, struct event *e)
     struct sim_shim *sh = &s->shims[e->index];
 
     if (!s->broker.alive)
-        invariants_good (s, (int) e->index, s->now);
+        invariants_good (s, (int) e->index, clock_of (s, sh));
     shim_on_broker_absent (sh->core, !s->broker.alive, clock_of (s, sh),
                            sh->out);
     later (s, (int) e->index, s->now + s->settings.timing.beat / 2, query_lock,
@@ -270,12 +312,12 @@ static void watch (struct sim *s, int shim, struct who who)
     struct sim_shim *sh = &s->shims[shim];
 
     for (size_t i = 0; i < sh->watched_count; i++) {
-        if (sh->watched[i].pid == who.pid)
+        if (same (sh->watched[i], who))
             return;
     }
     if (sh->watched_count < SIM_SUPERVISORS)
         sh->watched[sh->watched_count++] = who;
-    if (!process_lives (s, who))
+    if (!process_found (s, sh->host, who))
         later (s, shim, s->now + PIDFD_MS, supervisor_goes, (uint64_t) who.pid,
                (uint64_t) who.start, NULL);
 }
@@ -283,10 +325,10 @@ static void watch (struct sim *s, int shim, struct who who)
 static void is_clean (struct sim *s, struct event *e)
 {
     struct sim_shim *sh = &s->shims[e->index];
-    const char *cookie = e->data;
+    const struct mark *mark = e->data;
 
-    if (tree_lives (s, sh->host, cookie)) {
-        trees_kill (s, sh->host, cookie);
+    if (tree_lives (s, sh->host, mark)) {
+        trees_kill (s, sh->host, mark);
         e->at = s->now + 10;
         later (s, (int) e->index, e->at, is_clean, e->a, 0, e->data);
         e->data = NULL;
@@ -298,17 +340,25 @@ static void is_clean (struct sim *s, struct event *e)
 
 static void clean (struct sim *s, int shim, const struct action *a)
 {
-    char *cookie = sim_alloc (sizeof a->cookie);
+    struct mark *mark = sim_alloc (sizeof *mark);
 
-    memcpy (cookie, a->cookie, sizeof a->cookie);
-    later (s, shim, s->now + 1, is_clean, a->token, 0, cookie);
+    copy_text (mark->cookie, sizeof mark->cookie, a->cookie);
+    copy_text (mark->cgroup, sizeof mark->cgroup, a->cgroup);
+    mark->since = a->who.start;
+    later (s, shim, s->now + 1, is_clean, a->token, 0, mark);
 }
 
-static void end_supervisor (struct sim *s, struct who who)
+/* By its pidfd, which names what has that pid and that start time now. */
+static void end_supervisor (struct sim *s, int host, struct who who)
 {
     for (int i = 0; i < SIM_SUPERVISORS; i++) {
-        if (s->supervisors[i].self.pid == who.pid)
-            sim_end_supervisor (s, i);
+        const struct sim_supervisor *sup = &s->supervisors[i];
+
+        if (sup->host != host || !sup->alive || sup->self.pid != who.pid ||
+            (who.start != 0 && who.start != sup->self.start))
+            continue;
+        hosts_ends_supervisor (s, i);
+        sim_end_supervisor (s, i);
     }
 }
 
@@ -323,15 +373,17 @@ static bool lives (const struct sim *s, uint64_t handle, bool client)
            s->keepers[i].life == handle_life (handle);
 }
 
-/* A host at ease: what its health does is not simulated. */
 static void sample (struct sim *s, int shim, uint64_t session)
 {
+    const struct sample *health = &s->hosts[s->shims[shim].host].health;
     struct msg_sample m;
 
     message_init_fields (&m, VERB_SAMPLE);
     m.session = session;
-    m.cpu_percent = m.memory_percent = 50;
-    m.load1 = 1;
+    m.cpu_percent = health->cpu_percent;
+    m.memory_percent = health->memory_percent;
+    m.load1 = health->load1;
+    m.disk_percent = health->disk_percent;
     send (s, shim, VERB_SAMPLE, &m);
 }
 
@@ -366,7 +418,7 @@ static void act (struct sim *s, int shim, const struct action *a)
     case ACT_WATCH: watch (s, shim, a->who); break;
     case ACT_UNWATCH: unwatch (sh, a->who); break;
     case ACT_CLEAN: clean (s, shim, a); break;
-    case ACT_END_SUPERVISOR: end_supervisor (s, a->who); break;
+    case ACT_END_SUPERVISOR: end_supervisor (s, sh->host, a->who); break;
     case ACT_SPAWN: break;
     case ACT_SAMPLE: sample (s, shim, a->session); break;
     case ACT_RECONNECT: sh->connection++; break;
@@ -400,6 +452,7 @@ static void gone (struct sim *s, int shim)
     sh->life++;
     sh->died = s->now;
     sh->connection++;
+    sh->up = sh->down = 0; // what is under way may be overtaken
     shim_destroy (sh->core);
     sh->core = NULL;
     actions_clear (sh->out);
@@ -445,7 +498,7 @@ static void finish (struct sim *s, int shim)
     }
     due = shim_next_deadline (sh->core, now);
     if (due < INT64_MAX - now)
-        wake (s, shim, due <= now ? s->now : s->now + due - now);
+        wake (s, shim, due <= now ? s->now : host_time (s, sh->host, due));
 }
 
 static void turn (struct sim *s, struct event *e)
@@ -466,20 +519,22 @@ void sim_start_shim (struct sim *s, int shim)
     struct shim_settings set = {.boottime = !own (s, sh),
                                 .own_host = own (s, sh),
                                 .hello_ms = HELLO_MS};
-    const char *host = s->hosts[sh->host].name;
+    const struct sim_host *host = &s->hosts[host_identity (s, sh->host)];
+    const struct sim_host *boot =
+        s->hosts[sh->host].same_boot ? host : &s->hosts[sh->host];
 
-    if (sh->alive)
+    if (sh->alive || !host_runs (s, sh->host))
         return;
     sh->alive = true;
     sh->ready = sh->ended = false;
     sh->watched_count = 0;
     sh->timer = -1;
-    sh->self = sim_process (s);
+    sh->self = sim_process (s, sh->host);
     set.self = sh->self;
     copy_text (set.project, sizeof set.project, sh->project);
-    copy_text (set.host, sizeof set.host, host);
-    snprintf (set.machine, sizeof set.machine, "machine-%s", host);
-    snprintf (set.boot, sizeof set.boot, "boot-%s-1", host);
+    copy_text (set.host, sizeof set.host, host->name);
+    snprintf (set.machine, sizeof set.machine, "machine-%s", host->name);
+    snprintf (set.boot, sizeof set.boot, "boot-%s-%u", boot->name, boot->boot);
     sim_trace (s, shim_label (s, shim), "starts pid=%d", sh->self.pid);
     sh->core = shim_create (&set, clock_of (s, sh));
     if (own (s, sh))
@@ -500,7 +555,7 @@ int sim_shim (struct sim *s, const char *project, int host)
 
 void sim_crash_shim (struct sim *s, int shim)
 {
-    if (!s->shims[shim].alive)
+    if (!s->shims[shim].alive || s->hosts[s->shims[shim].host].asleep)
         return;
     sim_trace (s, "world", "shim %s crashes", shim_label (s, shim));
     gone (s, shim);
@@ -520,6 +575,7 @@ void sim_continue_shim (struct sim *s, int shim)
         return;
     sim_trace (s, "world", "shim %s continues", shim_label (s, shim));
     s->shims[shim].stopped = false;
+    s->shims[shim].continued = s->now;
     sim_release_held (s, ACTOR_SHIM, (size_t) shim, 0);
 }
 
@@ -527,9 +583,10 @@ void sim_end_shim (struct sim *s, int shim)
 {
     struct sim_shim *sh = &s->shims[shim];
 
-    if (!sh->alive || sh->stopped)
+    if (!sh->alive || sh->stopped || s->hosts[sh->host].asleep)
         return;
     sim_trace (s, "world", "shim %s is asked to end", shim_label (s, shim));
+    sh->doubt = s->now;
     shim_end (sh->core, clock_of (s, sh), sh->out);
     finish (s, shim);
 }

@@ -5,8 +5,12 @@
 #include <string.h>
 
 #include "simulation/invariants.h"
+#include "simulation/invariants_hosts.h"
+#include "simulation/invariants_rules.h"
 
 #define LLU(n) ((unsigned long long) (n))
+
+enum { SWEEP_MS = 20 }; // until `run` has seen that its keeper is dead
 
 static const char *client_label (const struct sim *s, int client)
 {
@@ -18,21 +22,62 @@ static const char *client_label (const struct sim *s, int client)
     return label;
 }
 
-bool process_lives (const struct sim *s, struct who who)
+/* `host` -1: any. */
+static bool is_one (const struct sim *s, int host, struct who who, int at,
+                    struct who self)
+{
+    (void) s;
+    return (host < 0 || host == at) && self.pid == who.pid &&
+           (who.start == 0 || who.start == self.start);
+}
+
+static bool is_there (const struct sim *s, int host, struct who who)
 {
     for (int i = 0; i < s->shim_count; i++) {
-        if (s->shims[i].alive && s->shims[i].self.pid == who.pid)
+        if (s->shims[i].alive &&
+            is_one (s, host, who, s->shims[i].host, s->shims[i].self))
             return true;
     }
     for (int i = 0; i < SIM_SUPERVISORS; i++) {
-        if (s->supervisors[i].alive && s->supervisors[i].self.pid == who.pid)
+        const struct sim_supervisor *sup = &s->supervisors[i];
+
+        if (sup->alive && is_one (s, host, who, sup->host, sup->self))
             return true;
     }
     for (int i = 0; i < SIM_CLIENTS; i++) {
-        if (s->clients[i].alive && s->clients[i].self.pid == who.pid)
+        const struct sim_client *c = &s->clients[i];
+
+        if (c->alive && is_one (s, host, who, s->shims[c->shim].host, c->self))
             return true;
     }
     return false;
+}
+
+static bool is_there_too (const struct sim *s, int host, struct who who)
+{
+    for (int i = 0; i < SIM_KEEPERS; i++) {
+        const struct sim_keeper *k = &s->keepers[i];
+
+        if (k->alive && is_one (s, host, who, s->shims[k->shim].host, k->self))
+            return true;
+    }
+    for (int i = 0; i < SIM_TREES; i++) {
+        const struct sim_tree *t = &s->trees[i];
+
+        if (t->alive && is_one (s, host, who, t->host, t->self))
+            return true;
+    }
+    return false;
+}
+
+bool process_found (const struct sim *s, int host, struct who who)
+{
+    return who.pid && (is_there (s, host, who) || is_there_too (s, host, who));
+}
+
+bool process_lives (const struct sim *s, struct who who)
+{
+    return who.start && process_found (s, -1, who);
 }
 
 /* ---- trees ---- */
@@ -79,6 +124,17 @@ static void tree_dies_by (struct sim *s, int tree, int64_t at)
     check_tree_at (s, tree, at);
 }
 
+/* setsid, a double fork: its keeper is its subreaper and sees it all the same.
+ * From others it can hide by one of these, but by both only from everybody,
+ * which no rule promises to prevent. */
+static void get_away (struct sim *s, struct sim_tree *t)
+{
+    if (!s->escapes || !t->cgroup[0] || !chance_of (&s->chance, s->escapes))
+        return;
+    t->outside = chance_of (&s->chance, 500);
+    t->bare = !t->outside;
+}
+
 static int start_tree (struct sim *s, int keeper)
 {
     const struct sim_keeper *k = &s->keepers[keeper];
@@ -94,14 +150,19 @@ static int start_tree (struct sim *s, int keeper)
                            .host = s->shims[k->shim].host,
                            .keeper = keeper,
                            .keeper_life = k->life,
+                           .shim = k->shim,
+                           .shim_life = k->shim_life,
                            .under = k->under,
-                           .self = sim_process (s),
+                           .started = s->now,
+                           .self = sim_process (s, s->shims[k->shim].host),
                            .rest = c->rest,
                            .term = c->term,
                            .kill = c->kill};
     t->cmd_ends = c->lasts < 0 ? INT64_MAX : s->now + c->lasts;
     t->all_gone = c->lasts < 0 ? INT64_MAX : s->now + c->lasts + c->rest;
     copy_text (t->cookie, sizeof t->cookie, k->cookie);
+    copy_text (t->cgroup, sizeof t->cgroup, k->cgroup);
+    get_away (s, t);
     check_tree_at (s, (int) (t - s->trees), t->cmd_ends);
     check_tree_at (s, (int) (t - s->trees), t->all_gone);
     sim_trace (s, "agent", "starts first=%llu count=%u pid=%d",
@@ -110,36 +171,45 @@ static int start_tree (struct sim *s, int keeper)
     return (int) (t - s->trees);
 }
 
-void trees_kill (struct sim *s, int host, const char *cookie)
+static bool has_mark (const struct sim_tree *t, const struct mark *m)
+{
+    if (m->cgroup[0] && !t->outside && strcmp (t->cgroup, m->cgroup) == 0)
+        return true;
+    return !t->bare && strcmp (t->cookie, m->cookie) == 0 &&
+           t->self.start >= m->since;
+}
+
+void trees_kill (struct sim *s, int host, const struct mark *mark)
 {
     for (int i = 0; i < SIM_TREES; i++) {
         const struct sim_tree *t = &s->trees[i];
 
-        if (t->alive && t->host == host && strcmp (t->cookie, cookie) == 0)
+        if (t->alive && t->host == host && has_mark (t, mark))
             tree_dies_by (s, i, s->now + t->kill);
     }
 }
 
-bool tree_kept (const struct sim *s, int host, const char *cookie)
+bool tree_kept (const struct sim *s, int host, const struct mark *mark)
 {
     for (int i = 0; i < SIM_KEEPERS; i++) {
         const struct sim_keeper *k = &s->keepers[i];
 
         if (k->alive && s->shims[k->shim].host == host &&
-            strcmp (k->cookie, cookie) == 0)
+            strcmp (k->cookie, mark->cookie) == 0)
             return true;
     }
     return false;
 }
 
-bool tree_lives (const struct sim *s, int host, const char *cookie)
+bool tree_lives (const struct sim *s, int host, const struct mark *mark)
 {
     for (int i = 0; i < SIM_TREES; i++) {
-        if (s->trees[i].alive && s->trees[i].host == host &&
-            strcmp (s->trees[i].cookie, cookie) == 0)
+        const struct sim_tree *t = &s->trees[i];
+
+        if (t->alive && t->host == host && has_mark (t, mark))
             return true;
     }
-    return tree_kept (s, host, cookie);
+    return tree_kept (s, host, mark);
 }
 
 bool tokens_have (const struct tokens *t, uint64_t token)
@@ -155,8 +225,12 @@ unsigned trees_count (const struct sim *s)
 {
     unsigned count = 0;
 
-    for (int i = 0; i < SIM_TREES; i++)
-        count += s->trees[i].alive ? s->trees[i].under.count : 0;
+    for (int i = 0; i < SIM_TREES; i++) {
+        const struct sim_tree *t = &s->trees[i];
+
+        if (t->alive && !t->excused && !hosts_excuse (s, t))
+            count += t->under.count;
+    }
     return count;
 }
 
@@ -195,7 +269,26 @@ static void keeper_reports (struct sim *s, int keeper, enum keeper_type type)
         p.pid_start = k->self.start;
     }
     copy_text (p.cookie, sizeof p.cookie, k->cookie);
+    copy_text (p.cgroup, sizeof p.cgroup, k->cgroup);
     shim_hear_keeper (s, keeper, &p);
+}
+
+static void run_sweeps (struct sim *s, struct event *e)
+{
+    tree_dies_by (s, (int) e->index, s->now + s->trees[e->index].kill);
+}
+
+/* What a dead keeper held falls to its `run`, a subreaper too. */
+static void fall_to_run (struct sim *s, const struct sim_keeper *k)
+{
+    struct sim_tree *t = k->tree < 0 ? NULL : &s->trees[k->tree];
+
+    if (!t || !t->alive || t->keeper != k - s->keepers ||
+        t->keeper_life != k->life)
+        return;
+    t->adopted = true;
+    sim_later (s, s->now + SWEEP_MS, ACTOR_TREE, (size_t) k->tree, t->life,
+               run_sweeps, 0, 0, NULL);
 }
 
 static void keeper_goes (struct sim *s, int keeper, const char *why)
@@ -204,9 +297,11 @@ static void keeper_goes (struct sim *s, int keeper, const char *why)
 
     k->alive = k->stopped = false;
     shim_lose_keeper (s, keeper);
-    if (k->run_up && s->clients[k->client].alive &&
-        s->clients[k->client].life == k->client_life)
-        run_ends (s, k->client, why);
+    if (!k->run_up || !s->clients[k->client].alive ||
+        s->clients[k->client].life != k->client_life)
+        return;
+    fall_to_run (s, k);
+    run_ends (s, k->client, why);
 }
 
 static void keeper_acts (struct sim *s, int keeper, unsigned actions)
@@ -235,6 +330,8 @@ static void keeper_acts (struct sim *s, int keeper, unsigned actions)
         keeper_reports (s, keeper, KEEPER_REAPED);
     if (actions & KEEPER_DO_REFUSE)
         keeper_reports (s, keeper, KEEPER_REAPED);
+    if ((actions & KEEPER_DO_END) && tree)
+        rules_left (s, keeper);
     if (actions & KEEPER_DO_END)
         keeper_goes (s, keeper,
                      actions & KEEPER_DO_REFUSE ? "refused" : "done");
@@ -246,15 +343,20 @@ static void keeper_turn (struct sim *s, struct event *e)
     struct sim_keeper *k = &s->keepers[keeper];
     int64_t now = keeper_clock (s, k);
     int64_t due;
+    enum keeper_state was;
 
     if (e->a != k->turn)
         return;
+    was = k->core.state;
     keeper_acts (s, keeper, keeper_tick (&k->core, now));
+    rules_ticked (s, keeper, was);
     if (!k->alive)
         return;
     due = keeper_next (&k->core);
     if (due < INT64_MAX)
-        keeper_wake (s, keeper, due <= now ? s->now : s->now + due - now);
+        keeper_wake (s, keeper,
+                     due <= now ? s->now
+                                : host_time (s, s->shims[k->shim].host, due));
 }
 
 /* After any event but a tick. */
@@ -354,8 +456,11 @@ static void start_keeper (struct sim *s, int client)
                              .tree = -1,
                              .run_up = true,
                              .shim_up = c->connected,
-                             .self = sim_process (s)};
+                             .self = sim_process (s, s->shims[c->shim].host)};
     copy_text (k->cookie, sizeof k->cookie, c->cookie);
+    if (s->cgroups > 0 && chance_of (&s->chance, s->cgroups))
+        snprintf (k->cgroup, sizeof k->cgroup, "slotbus-%llu-%d",
+                  LLU (c->got.at[0]), k->self.pid);
     keeper_init (&k->core);
     c->keeper = (int) (k - s->keepers);
     keeper_reports (s, c->keeper, KEEPER_ATTACH);
@@ -365,7 +470,8 @@ static void start_keeper (struct sim *s, int client)
 
 void sim_crash_keeper (struct sim *s, int keeper)
 {
-    if (keeper < 0 || !s->keepers[keeper].alive)
+    if (keeper < 0 || !s->keepers[keeper].alive ||
+        !host_runs (s, s->shims[s->keepers[keeper].shim].host))
         return;
     sim_trace (s, "world", "keeper of %llu crashes",
                LLU (s->keepers[keeper].under.at[0]));
@@ -497,6 +603,9 @@ static void client_gets (struct sim *s, struct event *e)
     case VERB_RELEASED: say_released (s, client, fields); break;
     case VERB_ERROR:
         sim_trace (s, label, "error %s", error->error);
+        if (strstr (error->detail, "supervisor is gone") &&
+            s->supervisors[s->clients[client].supervisor].alive)
+            sim_violate (s, "I8: %s is ended for another's end", label);
         client_ends (s, client);
         break;
     default:
@@ -538,27 +647,32 @@ void client_lose_shim (struct sim *s, int client)
 static int start_client (struct sim *s, enum client_kind kind, int shim,
                          int supervisor)
 {
+    bool here = host_runs (s, s->shims[shim].host); // nobody types elsewhere
     struct sim_client *c;
 
     sim_start_shim (s, shim);
     while (s->clients[s->next_client % SIM_CLIENTS].alive)
         s->next_client++;
     c = &s->clients[s->next_client++ % SIM_CLIENTS];
-    *c = (struct sim_client){.alive = true,
+    *c = (struct sim_client){.alive = here,
                              .life = c->life + 1,
                              .kind = kind,
                              .shim = shim,
                              .shim_life = s->shims[shim].life,
-                             .connected = true,
-                             .self = sim_process (s),
+                             .connected = here && s->shims[shim].alive,
+                             .self = sim_process (s, s->shims[shim].host),
                              .supervisor = supervisor,
                              .keeper = -1};
     return (int) (c - s->clients);
 }
 
+/* What a REQUEST is for. */
+enum use { USE_RESERVE, USE_RUN, USE_BOUND };
+
 static int request (struct sim *s, int shim, int supervisor, unsigned count,
-                    unsigned min, bool run)
+                    unsigned min, enum use use)
 {
+    bool run = use == USE_RUN;
     int client =
         start_client (s, run ? CLIENT_RUN : CLIENT_REQUEST, shim, supervisor);
     struct who who = s->supervisors[supervisor].self;
@@ -572,10 +686,12 @@ static int request (struct sim *s, int shim, int supervisor, unsigned count,
     m.supervisor = (uint64_t) who.pid;
     m.start = (uint64_t) who.start;
     m.run = run;
+    m.bound = use == USE_BOUND;
     s->clients[client].count = count;
     s->clients[client].min = min ? min : count;
-    sim_trace (s, client_label (s, client), "asks %s for %u%s",
-               shim_label (s, shim), count, min ? " or less" : "");
+    sim_trace (s, client_label (s, client), "asks %s for %u%s%s",
+               shim_label (s, shim), count, min ? " or less" : "",
+               m.bound ? " bound" : "");
     shim_hear_client (s, client, VERB_REQUEST, &m);
     return client;
 }
@@ -583,12 +699,22 @@ static int request (struct sim *s, int shim, int supervisor, unsigned count,
 int sim_request (struct sim *s, int shim, int supervisor, unsigned count,
                  unsigned min)
 {
-    return request (s, shim, supervisor, count, min, false);
+    return request (s, shim, supervisor, count, min, USE_RESERVE);
+}
+
+int sim_request_bound (struct sim *s, int shim, int supervisor, unsigned count)
+{
+    struct sim_supervisor *sup = &s->supervisors[supervisor];
+
+    if (!sup->bound)
+        sup->bound_since = s->now;
+    sup->bound = true;
+    return request (s, shim, supervisor, count, 0, USE_BOUND);
 }
 
 int sim_request_asleep (struct sim *s, int shim, int supervisor, unsigned count)
 {
-    int client = request (s, shim, supervisor, count, 0, false);
+    int client = request (s, shim, supervisor, count, 0, USE_RESERVE);
 
     s->clients[client].asleep = true;
     return client;
@@ -596,7 +722,7 @@ int sim_request_asleep (struct sim *s, int shim, int supervisor, unsigned count)
 
 int sim_run (struct sim *s, int shim, int supervisor, struct work work)
 {
-    int client = request (s, shim, supervisor, work.count, work.min, true);
+    int client = request (s, shim, supervisor, work.count, work.min, USE_RUN);
     struct sim_client *c = &s->clients[client];
 
     c->lasts = work.lasts;
@@ -614,6 +740,7 @@ int sim_release (struct sim *s, int shim, int supervisor, unsigned count)
     message_init_fields (&m, VERB_RELEASE);
     m.count = count;
     m.supervisor = (uint64_t) s->supervisors[supervisor].self.pid;
+    s->shims[shim].doubt = s->now;
     sim_trace (s, client_label (s, client), "asks %s to release %u",
                shim_label (s, shim), count);
     shim_hear_client (s, client, VERB_RELEASE, &m);
@@ -627,6 +754,7 @@ int sim_cancel (struct sim *s, int shim, int supervisor)
 
     message_init_fields (&m, VERB_CANCEL);
     m.all = true;
+    s->shims[shim].doubt = s->now;
     sim_trace (s, client_label (s, client), "asks %s to cancel",
                shim_label (s, shim));
     shim_hear_client (s, client, VERB_CANCEL, &m);
@@ -635,30 +763,41 @@ int sim_cancel (struct sim *s, int shim, int supervisor)
 
 void sim_kill_client (struct sim *s, int client)
 {
-    if (!s->clients[client].alive)
+    if (!s->clients[client].alive ||
+        !host_runs (s, s->shims[s->clients[client].shim].host))
         return;
     sim_trace (s, "world", "%s is killed", client_label (s, client));
+    s->shims[s->clients[client].shim].doubt = s->now;
     client_ends (s, client);
 }
 
 /* ---- supervisors, hosts ---- */
 
+/* An entry that was never used, else that of whoever is dead the longest. */
 int sim_supervisor (struct sim *s, int host)
 {
-    int i = 0;
+    int at = -1;
 
-    while (s->supervisors[i].self.pid != 0)
-        i++;
-    s->supervisors[i] = (struct sim_supervisor){
-        .alive = true, .host = host, .self = sim_process (s)};
-    return i;
+    for (int i = 0; i < SIM_SUPERVISORS; i++) {
+        const struct sim_supervisor *sup = &s->supervisors[i];
+
+        if (!sup->alive && (at < 0 || sup->died < s->supervisors[at].died))
+            at = i;
+    }
+    if (at < 0) {
+        sim_violate (s, "too many supervisors for this world");
+        return 0;
+    }
+    s->supervisors[at] = (struct sim_supervisor){
+        .alive = true, .host = host, .self = sim_process (s, host)};
+    return at;
 }
 
 void sim_end_supervisor (struct sim *s, int supervisor)
 {
     struct sim_supervisor *sup = &s->supervisors[supervisor];
 
-    if (!sup->alive)
+    if (!sup->alive || s->hosts[sup->host].asleep)
         return;
     sim_trace (s, "world", "supervisor %d ends", sup->self.pid);
     sup->alive = false;
@@ -671,6 +810,8 @@ void sim_end_supervisor (struct sim *s, int supervisor)
 void sim_crash_host (struct sim *s, int host)
 {
     sim_trace (s, "world", "host %s dies", s->hosts[host].name);
+    s->hosts[host].asleep = false;
+    s->hosts[host].boot++;
     for (int i = 0; i < SIM_TREES; i++) {
         if (s->trees[i].alive && s->trees[i].host == host)
             s->trees[i].alive = false;
@@ -684,8 +825,10 @@ void sim_crash_host (struct sim *s, int host)
             s->clients[i].alive = s->clients[i].connected = false;
     }
     for (int i = 0; i < SIM_SUPERVISORS; i++) {
-        if (s->supervisors[i].host == host)
+        if (s->supervisors[i].alive && s->supervisors[i].host == host) {
             s->supervisors[i].alive = false;
+            s->supervisors[i].died = s->now;
+        }
     }
     for (int i = 0; i < s->shim_count; i++) {
         if (s->shims[i].host == host && s->shims[i].alive)

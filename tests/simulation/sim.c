@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "simulation/sim.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "simulation/invariants.h"
+#include "simulation/model.h"
 
 void sim_settings (struct settings *ret_settings, unsigned max_slots)
 {
@@ -26,6 +28,7 @@ struct sim *sim_create (const struct settings *settings, uint64_t seed)
     s->events = events_create ();
     s->settings = *settings;
     s->next_pid = 1000;
+    s->next_start = 999;
     s->local = (struct span){0, 0};
     s->bus = (struct span){1, 1};
     s->wire = (struct span){5, 5};
@@ -38,6 +41,8 @@ struct sim *sim_create (const struct settings *settings, uint64_t seed)
     s->disk.meta.token_mark = 1;
     s->disk.meta.number_mark = 1;
     s->broker.out = outbox_create ();
+    s->invariants.lost_at = -1;
+    s->modelled = true;
     s->broker.timer = INT64_MAX;
     s->loud = getenv ("SIM_TRACE") != NULL;
     sim_host (s, "own", 0);
@@ -50,6 +55,7 @@ void sim_destroy (struct sim *s)
     if (!s)
         return;
     broker_destroy (s->broker.core);
+    model_destroy (s->broker.model);
     outbox_destroy (s->broker.out);
     for (size_t i = 0; i < s->broker.inbox_count; i++)
         free (s->broker.inbox[i]);
@@ -63,8 +69,25 @@ void sim_destroy (struct sim *s)
     free (s->held);
     events_destroy (s->events);
     disk_clear (&s->disk);
+    cache_clear (&s->cache);
     free (s->text);
     free (s);
+}
+
+static struct sample sample_at_ease (void)
+{
+    return (struct sample){.cpu_percent = 50,
+                           .memory_percent = 50,
+                           .load1 = 1,
+                           .running = NAN,
+                           .disk_percent = NAN,
+                           .inodes_percent = NAN,
+                           .swap_percent = NAN,
+                           .cpu_some = NAN,
+                           .memory_some = NAN,
+                           .memory_full = NAN,
+                           .io_some = NAN,
+                           .io_full = NAN};
 }
 
 int sim_host (struct sim *s, const char *name, int64_t clock_offset)
@@ -73,15 +96,46 @@ int sim_host (struct sim *s, const char *name, int64_t clock_offset)
 
     copy_text (h->name, sizeof h->name, name);
     h->offset = clock_offset;
+    h->rate = 1000;
+    h->boot = 1;
+    h->health = sample_at_ease ();
+    h->copy_of = -1;
     return s->host_count++;
 }
 
 int64_t host_clock (const struct sim *s, int host)
 {
-    return s->now + s->hosts[host].offset;
+    const struct sim_host *h = &s->hosts[host];
+    int64_t now = h->asleep && h->clock_stops ? h->fell_asleep : s->now;
+
+    return h->offset + now * h->rate / 1000 - h->slept;
+}
+
+int64_t host_time (const struct sim *s, int host, int64_t clock)
+{
+    const struct sim_host *h = &s->hosts[host];
+    int64_t shows = clock - h->offset + h->slept;
+
+    if (shows <= 0)
+        return 0;
+    return (shows * 1000 + h->rate - 1) / h->rate;
 }
 
 /* ---- time ---- */
+
+/* -1: on none. */
+static int host_of (const struct sim *s, const struct event *e)
+{
+    switch (e->actor) {
+    case ACTOR_WORLD: return -1;
+    case ACTOR_BROKER: return 0;
+    case ACTOR_SHIM: return s->shims[e->index].host;
+    case ACTOR_CLIENT: return s->shims[s->clients[e->index].shim].host;
+    case ACTOR_KEEPER: return s->shims[s->keepers[e->index].shim].host;
+    case ACTOR_TREE: return s->trees[e->index].host;
+    }
+    return -1;
+}
 
 static bool addressee (const struct sim *s, const struct event *e,
                        bool *ret_stopped)
@@ -124,7 +178,7 @@ static void happen (struct sim *s, struct event *e)
         free (e->data);
         return;
     }
-    if (stopped) {
+    if (stopped || (host_of (s, e) >= 0 && s->hosts[host_of (s, e)].asleep)) {
         hold (s, *e);
         return;
     }
@@ -145,6 +199,59 @@ void sim_release_held (struct sim *s, enum actor actor, size_t index,
             continue;
         }
         e.at = s->now + delay;
+        events_add (s->events, e);
+    }
+    s->held_count = kept;
+}
+
+/* ---- hosts that sleep ---- */
+
+bool host_runs (const struct sim *s, int host)
+{
+    return !s->hosts[host].asleep && !s->hosts[host].off;
+}
+
+int host_identity (const struct sim *s, int host)
+{
+    return s->hosts[host].copy_of < 0 ? host : s->hosts[host].copy_of;
+}
+
+void sim_sleep (struct sim *s, int host, bool clock_stops)
+{
+    struct sim_host *h = &s->hosts[host];
+
+    if (!host_runs (s, host))
+        return;
+    sim_trace (s, "world", "host %s %s", h->name,
+               clock_stops ? "sleeps, and its clock" : "sleeps");
+    h->asleep = true;
+    h->clock_stops = clock_stops;
+    h->fell_asleep = s->now;
+}
+
+void sim_wake (struct sim *s, int host)
+{
+    struct sim_host *h = &s->hosts[host];
+    int64_t slept = (s->now * h->rate - h->fell_asleep * h->rate) / 1000;
+    size_t kept = 0;
+
+    if (!h->asleep)
+        return;
+    sim_trace (s, "world", "host %s wakes", h->name);
+    h->asleep = false;
+    h->woke = s->now;
+    if (h->clock_stops) {
+        h->slept += slept;
+        s->broker.missed += h->own ? slept : 0;
+    }
+    for (size_t i = 0; i < s->held_count; i++) {
+        struct event e = s->held[i];
+
+        if (host_of (s, &e) != host) {
+            s->held[kept++] = e;
+            continue;
+        }
+        e.at = s->now;
         events_add (s->events, e);
     }
     s->held_count = kept;
@@ -196,18 +303,30 @@ int64_t sim_arrival (struct sim *s, struct span span, int64_t *lane)
 
 /* ---- values ---- */
 
-struct who sim_process (struct sim *s)
+/* A start time is that of one process only, a pid is not. */
+struct who sim_process (struct sim *s, int host)
 {
-    int32_t pid = s->next_pid++;
+    struct who who = {.pid = s->same_pid, .start = ++s->next_start * 10};
 
-    return (struct who){.pid = pid, .start = pid * INT64_C (10)};
+    s->same_pid = 0;
+    for (int i = 0; i < 8 && s->pids > 0 && !who.pid; i++) {
+        struct who any = {(int32_t) chance_in (&s->chance, 1, s->pids), 0};
+
+        if (!process_found (s, host, any))
+            who.pid = any.pid;
+    }
+    if (!who.pid)
+        who.pid = s->next_pid++;
+    return who;
 }
 
 struct letter *letter_of (enum verb verb, const void *fields)
 {
     size_t size = message_size (verb);
-    struct letter *l = sim_alloc (offsetof (struct letter, fields) + size);
+    struct letter *l = malloc (offsetof (struct letter, fields) + size);
 
+    if (!l)
+        abort ();
     l->verb = verb;
     memcpy (l->fields, fields, size);
     return l;

@@ -1,37 +1,48 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "simulation/weather.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "simulation/invariants.h"
+#include "simulation/ledger.h"
 
-enum {
-    SECOND = 1000,
-    OWN_SHIMS = 3,
-    FAR_SHIMS = 2,
-    SHIMS = OWN_SHIMS + FAR_SHIMS,
-    SETTLE_ROUNDS = 300
-};
+enum { SECOND = 1000, SETTLE_ROUNDS = 300 };
 
-static const char *const names[SHIMS] = {"alpha", "beta", "gamma", "alpha",
-                                         "delta"};
+static const char *const names[] = {"alpha", "beta", "gamma", "delta"};
+
+int64_t weather_in (struct sim *s, int64_t low, int64_t high)
+{
+    return chance_in (&s->weather, low, high);
+}
+
+bool weather_one_in (struct sim *s, int n)
+{
+    return weather_in (s, 1, n) == 1;
+}
+
+int weather_shim (struct sim *s)
+{
+    int shim = (int) weather_in (s, 0, s->shim_count - 1);
+
+    for (int i = 0; i < s->shim_count; i++, shim++) { // whose host runs
+        if (host_runs (s, s->shims[shim % s->shim_count].host))
+            break;
+    }
+    return shim % s->shim_count;
+}
 
 static int64_t in (struct sim *s, int64_t low, int64_t high)
 {
-    return chance_in (&s->chance, low, high);
+    return weather_in (s, low, high);
 }
 
 static bool one_in (struct sim *s, int n)
 {
-    return in (s, 1, n) == 1;
+    return weather_one_in (s, n);
 }
 
 /* ---- what people do ---- */
-
-static int any_shim (struct sim *s)
-{
-    return (int) in (s, 0, SHIMS - 1);
-}
 
 /* Two supervisors of each project; one that has gone is followed by another. */
 static int supervisor_of (struct sim *s, int shim)
@@ -53,11 +64,14 @@ static int supervisor_of (struct sim *s, int shim)
 
 static struct work any_work (struct sim *s)
 {
-    struct work w = {.count = (unsigned) in (s, 1, 2),
-                     .lasts = one_in (s, 8) ? -1 : in (s, 100, 40 * SECOND),
-                     .rest = one_in (s, 4) ? in (s, 1, 4 * SECOND) : 0,
-                     .term = one_in (s, 4) ? -1 : in (s, 1, 3 * SECOND),
-                     .kill = in (s, 1, one_in (s, 4) ? 3 * SECOND : 50)};
+    struct work w = {
+        .count = (unsigned) in (s, 1, 2),
+        .lasts = one_in (s, 5) ? -1 : in (s, 100, 40 * SECOND),
+        .rest = one_in (s, 4) ? in (s, 1, 4 * SECOND) : 0,
+        .term = one_in (s, 4) ? -1 : in (s, 1, 3 * SECOND),
+        .kill =
+            in (s, 1,
+                one_in (s, 4) ? s->settings.timing.kill_confirm * 3 / 5 : 50)};
 
     return w;
 }
@@ -99,14 +113,14 @@ static void kill_a_client (struct sim *s)
 
 static void end_a_supervisor (struct sim *s)
 {
-    int shim = any_shim (s);
+    int shim = weather_shim (s);
 
     sim_end_supervisor (s, supervisor_of (s, shim));
 }
 
 static void somebody_acts (struct sim *s)
 {
-    int shim = any_shim (s);
+    int shim = weather_shim (s);
 
     switch (in (s, 0, 19)) {
     case 0 ... 4: request (s, shim); break;
@@ -121,147 +135,66 @@ static void somebody_acts (struct sim *s)
     case 17: request_asleep (s, shim); break;
     case 18:
         if (one_in (s, 3))
-            sim_kill (s, names[shim]);
+            sim_kill (s, s->shims[shim].project);
         break;
     default:
         if (one_in (s, 3))
             end_a_supervisor (s);
         else if (one_in (s, 3))
-            sim_set_max (s, (unsigned) in (s, 4, 12));
+            sim_set_max (s, (unsigned) in (s, 2, 12));
         break;
     }
 }
 
 /* ---- what goes wrong ---- */
 
-static void start_broker (struct sim *s, struct event *e)
+int64_t weather_while (struct sim *s)
 {
-    (void) e;
-    sim_start_broker (s);
+    return one_in (s, 3) ? in (s, SECOND, s->settings.timing.ttl * 5 / 3)
+                         : in (s, 10, 5 * SECOND);
 }
 
-static void continue_broker (struct sim *s, struct event *e)
-{
-    if (e->a == s->broker.life)
-        sim_continue_broker (s);
-}
-
-static void continue_shim (struct sim *s, struct event *e)
-{
-    if (e->b == s->shims[e->a].life)
-        sim_continue_shim (s, (int) e->a);
-}
-
-static void continue_keeper (struct sim *s, struct event *e)
-{
-    if (e->b == s->keepers[e->a].life)
-        sim_continue_keeper (s, (int) e->a);
-}
-
-static void heal (struct sim *s, struct event *e)
-{
-    sim_cut (s, (int) e->a, false);
-}
-
-static void after (struct sim *s, int64_t ms, event_fn *fire, uint64_t a,
-                   uint64_t b)
+void weather_later (struct sim *s, int64_t ms, event_fn *fire, uint64_t a,
+                    uint64_t b)
 {
     sim_later (s, s->now + ms, ACTOR_WORLD, 0, 0, fire, a, b, NULL);
 }
 
-/* Mostly short, sometimes longer than any deadline. */
-static int64_t a_while (struct sim *s)
+static bool has (uint64_t faults, size_t i)
 {
-    return one_in (s, 3) ? in (s, SECOND, 100 * SECOND)
-                         : in (s, 10, 5 * SECOND);
+    return faults >> i & 1;
 }
 
-static void broker_trouble (struct sim *s)
+/* One of those that the seed has, by weight. One that is switched off takes
+ * its turn, so that the others have theirs. */
+static void something_goes_wrong (struct sim *s, const struct profile *p)
 {
-    if (!s->broker.alive || s->broker.stopped)
-        return;
-    if (one_in (s, 2)) {
-        sim_stop_broker (s);
-        after (s, a_while (s), continue_broker, s->broker.life, 0);
-    } else {
-        sim_crash_broker (s, (enum crash) in (s, 0, 2));
-        after (s, a_while (s), start_broker, 0, 0);
-    }
-}
+    int64_t sum = 0, at;
 
-static void shim_trouble (struct sim *s)
-{
-    int shim = any_shim (s);
-
-    switch (in (s, 0, 4)) {
-    case 0 ... 1: sim_crash_shim (s, shim); break;
-    case 2: sim_end_shim (s, shim); break;
-    default:
-        sim_stop_shim (s, shim);
-        after (s, a_while (s), continue_shim, (uint64_t) shim,
-               s->shims[shim].life);
-        break;
-    }
-}
-
-/* On the broker's host only: a remote one whose keeper is gone or stopped is
- * the exception that I4 names. */
-static void keeper_trouble (struct sim *s)
-{
-    int keeper = (int) in (s, 0, SIM_KEEPERS - 1);
-
-    for (int i = 0; i < SIM_KEEPERS; i++) {
-        const struct sim_keeper *k = &s->keepers[++keeper % SIM_KEEPERS];
-
-        if (!k->alive || !s->hosts[s->shims[k->shim].host].own)
+    for (size_t i = 0; i < fault_count (); i++)
+        sum += has (p->faults, i) ? fault_at (i)->weight : 0;
+    at = sum > 0 ? in (s, 1, sum) : 0;
+    for (size_t i = 0; i < fault_count () && at > 0; i++) {
+        if (!has (p->faults, i))
             continue;
-        keeper %= SIM_KEEPERS;
-        if (one_in (s, 2)) {
-            sim_crash_keeper (s, keeper);
-        } else {
-            sim_stop_keeper (s, keeper);
-            after (s, a_while (s), continue_keeper, (uint64_t) keeper, k->life);
+        at -= fault_at (i)->weight;
+        if (at <= 0 && !has (p->off, i)) {
+            ledger_fault (i);
+            fault_at (i)->happen (s);
         }
-        return;
-    }
-}
-
-static void network_trouble (struct sim *s)
-{
-    if (!s->hosts[1].cut && one_in (s, 2)) {
-        sim_cut (s, 1, true);
-        after (s, a_while (s), heal, 1, 0);
-    } else if (one_in (s, 4)) {
-        sim_crash_host (s, 1);
-    } else {
-        s->loss = one_in (s, 2) ? 0 : (unsigned) in (s, 1, 300);
-        s->twice = one_in (s, 2) ? 0 : (unsigned) in (s, 1, 300);
-        s->late = one_in (s, 2) ? 0 : (unsigned) in (s, 1, 300);
-        s->bus.high = s->bus.low + (one_in (s, 2) ? 0 : in (s, 1, 400));
-        s->wire.high = s->wire.low + (one_in (s, 2) ? 0 : in (s, 1, 900));
-        s->local.high = one_in (s, 2) ? 0 : in (s, 1, 40);
-    }
-}
-
-static void something_goes_wrong (struct sim *s)
-{
-    switch (in (s, 0, 3)) {
-    case 0: broker_trouble (s); break;
-    case 1: shim_trouble (s); break;
-    case 2: keeper_trouble (s); break;
-    default: network_trouble (s); break;
     }
 }
 
 /* ---- the end of it ---- */
 
-static void faults_end (struct sim *s)
+static void faults_end (struct sim *s, const struct profile *p)
 {
     sim_trace (s, "world", "faults end");
-    s->loss = s->twice = s->late = 0;
-    s->bus.high = s->bus.low;
-    s->wire.high = s->wire.low;
-    s->local.high = s->local.low;
+    s->settled = true;
+    for (size_t i = 0; i < fault_count (); i++) {
+        if (fault_at (i)->end)
+            fault_at (i)->end (s);
+    }
     s->broker.crash_next = CRASH_NONE;
     for (int i = 0; i < s->host_count; i++)
         s->hosts[i].cut = false;
@@ -273,9 +206,12 @@ static void faults_end (struct sim *s)
         if (s->clients[i].alive && s->clients[i].asleep)
             sim_kill_client (s, i);
     }
+    profile_settings (p, &s->settings);
+    sim_power_back (s);
     sim_continue_broker (s);
     sim_start_broker (s);
-    sim_set_max (s, 8);
+    sim_reload (s);
+    sim_set_max (s, p->max_slots);
 }
 
 /* By the store, whoever's session it was: a command starts a shim where none
@@ -296,8 +232,26 @@ static bool holds (const struct sim *s, int shim,
     return false;
 }
 
-/* What runs for ever is ended, reservations are released: then whoever waits
- * must be served in the end. */
+static bool runs (const struct sim *s, uint64_t token)
+{
+    for (int i = 0; i < SIM_TREES; i++) {
+        if (s->trees[i].alive && tokens_have (&s->trees[i].under, token))
+            return true;
+    }
+    return false;
+}
+
+/* An administrator who looks first whether anything runs there. */
+static void free_damaged (struct sim *s)
+{
+    for (size_t i = 0; i < s->disk.damaged_count; i++) {
+        if (!runs (s, s->disk.damaged[i]))
+            sim_force_release (s, s->disk.damaged[i]);
+    }
+}
+
+/* What runs for ever is ended, reservations are released, an administrator
+ * frees what nobody can read: then whoever waits must be served in the end. */
 static void hand_back (struct sim *s)
 {
     for (int i = 0; i < SIM_CLIENTS; i++) {
@@ -306,6 +260,7 @@ static void hand_back (struct sim *s)
         if (c->alive && c->kind == CLIENT_RUN && c->keeper >= 0 && c->lasts < 0)
             sim_kill_client (s, i);
     }
+    free_damaged (s);
     for (int i = 0; i < SIM_SUPERVISORS; i++) {
         for (int k = 0; k < s->shim_count && s->supervisors[i].alive; k++) {
             if (holds (s, k, &s->supervisors[i]))
@@ -314,8 +269,18 @@ static void hand_back (struct sim *s)
     }
 }
 
+static bool waits (const struct sim_client *c)
+{
+    return c->alive && !c->granted &&
+           (c->kind == CLIENT_REQUEST || c->kind == CLIENT_RUN);
+}
+
 static bool at_rest (const struct sim *s)
 {
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        if (waits (&s->clients[i]))
+            return false;
+    }
     return s->disk.waiter_count == 0 && s->disk.lease_count == 0;
 }
 
@@ -347,13 +312,18 @@ static void everybody_is_served (struct sim *s)
         sim_violate (s, "liveness: request %llu of session %llu is not served",
                      (unsigned long long) s->disk.waiters[i].seq,
                      (unsigned long long) s->disk.waiters[i].session);
-    sim_advance (s, 15 * SECOND);
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        if (waits (&s->clients[i]))
+            sim_violate (s, "liveness: command %d waits for ever", i);
+    }
+    sim_advance (s, 100 * SECOND); // what was long under way has come
     invariants_agreement (s);
 }
 
 static void everybody_leaves (struct sim *s)
 {
     sim_trace (s, "world", "everybody leaves");
+    free_damaged (s);
     for (int i = 0; i < SIM_SUPERVISORS; i++)
         sim_end_supervisor (s, i);
     sim_advance (s, s->settings.timing.ttl + s->settings.timing.lock_delay +
@@ -366,36 +336,63 @@ static void everybody_leaves (struct sim *s)
 
 /* ---- the whole ---- */
 
-static struct sim *begin (uint64_t seed)
+static void make_hosts (struct sim *s, const struct profile *p)
+{
+    char name[16];
+
+    s->hosts[0].rate = p->rate[0];
+    for (unsigned i = 1; i <= p->far_hosts; i++) {
+        snprintf (name, sizeof name, "vm%u", i + 1);
+        s->hosts[sim_host (s, name, in (s, 0, 100000 * SECOND))].rate =
+            p->rate[i];
+    }
+}
+
+static void make_shims (struct sim *s, const struct profile *p)
+{
+    for (unsigned i = 0; i < p->own_shims; i++)
+        sim_shim (s, names[i], 0);
+    for (unsigned i = 0; i < p->far_shims; i++)
+        sim_shim (s, names[i / p->far_hosts * 3], 1 + (int) (i % p->far_hosts));
+}
+
+/* What happens in one step is drawn apart from every other. */
+static void next_chance (struct sim *s, const struct profile *p, uint64_t step)
+{
+    chance_init (&s->weather, p->seed << 20 ^ step);
+}
+
+static struct sim *begin (const struct profile *p)
 {
     struct settings settings;
     struct sim *s;
-    int far;
 
-    sim_settings (&settings, 8);
-    settings.max_per_project = seed % 3 == 0 ? 4 : 8;
-    if (seed % 4 == 1)
-        settings.grant_burst = 3;
-    s = sim_create (&settings, seed);
-    far = sim_host (s, "vm2", in (s, 0, 100000 * SECOND));
+    profile_settings (p, &settings);
+    s = sim_create (&settings, p->seed);
+    s->modelled = p->model;
+    next_chance (s, p, 0);
+    make_hosts (s, p);
     sim_start_broker (s);
-    for (int i = 0; i < SHIMS; i++)
-        sim_shim (s, names[i], i < OWN_SHIMS ? 0 : far);
+    make_shims (s, p);
     return s;
 }
 
 struct sim *weather_run (uint64_t seed, int64_t ms)
 {
-    struct sim *s = begin (seed);
+    struct profile p;
+    struct sim *s;
 
-    while (s->now < ms && !s->violation[0]) {
-        sim_advance (s, in (s, 1, 2 * SECOND));
+    profile_draw (&p, seed);
+    s = begin (&p);
+    for (uint64_t step = 1; s->now < ms && !s->violation[0]; step++) {
+        next_chance (s, &p, step);
+        sim_advance (s, in (s, 1, p.pace_ms));
         somebody_acts (s);
-        if (one_in (s, 12))
-            something_goes_wrong (s);
+        if (one_in (s, (int) p.calm))
+            something_goes_wrong (s, &p);
     }
     if (!s->violation[0])
-        faults_end (s);
+        faults_end (s, &p);
     if (!s->violation[0])
         everybody_is_served (s);
     if (!s->violation[0])

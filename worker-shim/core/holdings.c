@@ -49,6 +49,11 @@ void holdings_close (struct holdings *h, uint64_t token)
     h->closed[h->closed_count++ % MAX_CLOSED] = token;
 }
 
+void holdings_forget_closed (struct holdings *h)
+{
+    h->closed_count = 0;
+}
+
 bool holdings_knew (struct holdings *h, uint64_t token)
 {
     for (size_t i = 0; i < MAX_CLOSED && i < h->closed_count; i++) {

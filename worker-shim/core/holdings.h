@@ -75,6 +75,8 @@ struct slot *holdings_add (struct holdings *h, uint64_t token,
 struct slot *holdings_find (struct holdings *h, uint64_t token);
 /* Closed: it is remembered as such. */
 void holdings_close (struct holdings *h, uint64_t token);
+/* Those of another broker id have the same numbers. */
+void holdings_forget_closed (struct holdings *h);
 /* Of an earlier session: it may come again, as a predecessor's. */
 void holdings_drop (struct holdings *h, uint64_t token);
 /* Is it here, or was it lately closed? */

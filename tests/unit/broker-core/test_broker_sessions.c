@@ -2,6 +2,8 @@
 /* Sessions: HELLO, BEAT, loss, limbo, stalls, restart, learning. */
 #include "stage.h"
 
+#include "core/state.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -982,6 +984,30 @@ static void rows_that_do_not_fit_together_do_no_harm (void **state)
     stage_destroy (st);
 }
 
+static void times_of_another_clock_are_the_nearest_that_can_be (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct lease_record l = {
+        .token = 800, .since = INT64_MIN, .granted = INT64_MAX};
+    struct actor *admin = stage_admin (st);
+    (void) state;
+
+    broker_destroy (st->b);
+    st->b = broker_create (&st->settings, &st->self, stage_meta (st), false,
+                           st->now);
+    copy_text (l.project, sizeof l.project, "a");
+    broker_restore_lease (st->b, &l);
+    outbox_clear (st->out);
+    broker_start (st->b, st->now, st->out);
+    assert_int_equal (leases_find (&st->b->leases, 800)->r.since, 0);
+    assert_int_equal (leases_find (&st->b->leases, 800)->r.granted, st->now);
+    message_init (&st->msg, VERB_STATUS); // and their ages are no surprise
+    broker_step (st->b, &admin->peer, &st->msg, 5, st->now, st->out);
+    broker_round (st->b, st->now, st->out);
+    assert_non_null (stage_got (st, admin, VERB_STATUS_OK));
+    stage_destroy (st);
+}
+
 /* ---- learning ---- */
 
 static void learning_grants_nothing_and_adopts_what_is_held (void **state)
@@ -1072,9 +1098,38 @@ static void tokens_of_another_broker_id_are_stopped_not_adopted (void **state)
     stage_destroy (st);
 }
 
+static void late_hello_of_a_silent_session_does_not_end_the_next (void **state)
+{
+    struct stage *st = stage_create (4);
+    struct actor *a = stage_remote (st, "a", "vm2");
+    uint64_t first = a->hello.nonce, session;
+    (void) state;
+
+    a->silent = true;
+    stage_sleep (st, 2 * st->settings.timing.ttl);
+    assert_true (stage_logged (st, "reason=silent"));
+    act_hello (st, a); // its WELCOME may never have come: the same once more
+    session = a->session;
+    stage_sleep (st, 2 * st->settings.timing.ttl);
+    a->hello.nonce = first + 1000;
+    act_hello (st, a);
+    assert_true (a->session != session);
+    session = a->session;
+    make_hello (st, a);
+    st->msg.hello.nonce = first;
+    stage_tell (st, a);
+    stage_assert_refused (st, a, ERR_EXPIRED);
+    act_beat (st, a);
+    assert_non_null (stage_got (st, a, VERB_BEAT_OK));
+    assert_int_equal (a->session, session);
+    stage_destroy (st);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test (
+            late_hello_of_a_silent_session_does_not_end_the_next),
         cmocka_unit_test (welcome_dictates_times_and_says_whose_host_it_is),
         cmocka_unit_test (same_nonce_is_the_same_session_on_a_new_path),
         cmocka_unit_test (hello_that_lacks_something_is_refused_by_its_key),
@@ -1119,6 +1174,7 @@ int main (void)
         cmocka_unit_test (
             damaged_row_is_a_slot_until_an_administrator_frees_it),
         cmocka_unit_test (rows_that_do_not_fit_together_do_no_harm),
+        cmocka_unit_test (times_of_another_clock_are_the_nearest_that_can_be),
         cmocka_unit_test (learning_grants_nothing_and_adopts_what_is_held),
         cmocka_unit_test (learning_counts_what_runs_under_a_predecessor),
         cmocka_unit_test (token_above_the_mark_is_not_found_and_alarms),

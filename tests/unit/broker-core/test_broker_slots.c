@@ -492,14 +492,63 @@ static void kill_withdraws_the_queue_unless_told_otherwise (void **state)
     st->msg.beat.acks.count = 0;
     stage_tell (st, b);
     ok = stage_got (st, b, VERB_BEAT_OK);
-    assert_int_equal (ok->expired.count, 1);
-    assert_int_equal (ok->expired.at[0], 2);
+    assert_int_equal (ok->expired.count, 2); // granted to it, or not yet
+    assert_int_equal (ok->expired.at[0], 1);
+    assert_int_equal (ok->expired.at[1], 2);
     make_beat (st, b);
-    st->msg.beat.acks.count = 1;
-    st->msg.beat.acks.at[0] = 2;
+    st->msg.beat.acks = ok->expired;
     stage_tell (st, b);
     ok = stage_got (st, b, VERB_BEAT_OK);
     assert_int_equal (ok->expired.count, 0);
+    stage_destroy (st);
+}
+
+/* What a session is told has expired, in its next BEAT_OK; 0: nothing. */
+static uint64_t told_expired (struct stage *st, struct actor *a)
+{
+    const struct msg_beat_ok *ok;
+
+    make_beat (st, a);
+    st->msg.beat.acks.count = st->msg.beat.holds.count = 0;
+    stage_tell (st, a);
+    ok = stage_got (st, a, VERB_BEAT_OK);
+    return ok->expired.count ? ok->expired.at[0] : 0;
+}
+
+static void kill_tells_whom_the_grant_has_not_reached (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_shim (st, "a"), *admin = stage_admin (st);
+    (void) state;
+
+    act_request (st, a, 2); // its GRANT is lost
+    make_kill (st, 1, "a");
+    stage_tell (st, admin);
+    assert_int_equal (stage_in_use (st), 0);
+    assert_int_equal (told_expired (st, a), 1);
+    stage_destroy (st);
+}
+
+static void kill_tells_again_who_had_just_asked_again (void **state)
+{
+    struct stage *st = stage_create (2);
+    struct actor *a = stage_shim (st, "a"), *admin = stage_admin (st);
+    (void) state;
+
+    st->settings.max_per_project = 1;
+    broker_reload (st->b, &st->settings, st->now, st->out);
+    act_request (st, a, 1);
+    act_request (st, a, 1);
+    assert_non_null (stage_got (st, a, VERB_QUEUED));
+    act_beat (st, a);
+    stage_begin (st);
+    make_request (st, a, 1);
+    st->msg.request.seq = 2; // a late copy: its answer may go nowhere
+    stage_say (st, a);
+    make_kill (st, 1, "a");
+    stage_say (st, admin);
+    stage_end (st);
+    assert_int_equal (told_expired (st, a), 2);
     stage_destroy (st);
 }
 
@@ -847,6 +896,42 @@ static void late_news_of_the_tree_before_changes_nothing (void **state)
     stage_destroy (st);
 }
 
+/* Only then the holder is told so, and starts the tree. */
+static void tree_in_a_remote_reservation_survives_a_power_cut (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_remote (st, "a", "vm2"), *b = stage_shim (st, "b");
+    (void) state;
+
+    act_request (st, a, 1);
+    act_started (st, a, 1);
+    assert_true (outbox_flush (st->out));
+    act_started (st, a, 1); // its CMD: nothing new to be kept
+    assert_false (outbox_flush (st->out));
+    act_request (st, b, 1);
+    act_started (st, b, 2); // it ends with our power
+    assert_false (outbox_flush (st->out));
+    stage_destroy (st);
+}
+
+/* Its GRANT was lost: who has never heard of the slot proves it gone. */
+static void grant_that_was_lost_and_killed_is_told_to_be_over (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_shim (st, "a");
+    (void) state;
+
+    make_request (st, a, 1);
+    st->msg.request.run = true;
+    stage_tell (st, a);
+    make_kill (st, 1, "a");
+    stage_tell (st, stage_admin (st));
+    act_reaped (st, a, 1);
+    assert_int_equal (stage_in_use (st), 0);
+    assert_int_equal (told_expired (st, a), 1);
+    stage_destroy (st);
+}
+
 static void
 project_that_is_gone_is_published_as_empty_and_comes_back (void **state)
 {
@@ -981,6 +1066,8 @@ int main (void)
         cmocka_unit_test (slots_of_one_tree_are_one_agent_and_end_together),
         cmocka_unit_test (kill_of_a_run_before_started_waits_for_its_holder),
         cmocka_unit_test (kill_withdraws_the_queue_unless_told_otherwise),
+        cmocka_unit_test (kill_tells_whom_the_grant_has_not_reached),
+        cmocka_unit_test (kill_tells_again_who_had_just_asked_again),
         cmocka_unit_test (kill_belongs_to_operators_and_the_projects_own),
         cmocka_unit_test (kill_of_what_is_not_there),
         cmocka_unit_test (reason_of_a_kill_adds_no_keys_to_the_log),
@@ -992,6 +1079,8 @@ int main (void)
         cmocka_unit_test (status_shows_a_project_its_own_and_counts),
         cmocka_unit_test (topics_are_numbered_and_published_when_they_change),
         cmocka_unit_test (late_news_of_the_tree_before_changes_nothing),
+        cmocka_unit_test (tree_in_a_remote_reservation_survives_a_power_cut),
+        cmocka_unit_test (grant_that_was_lost_and_killed_is_told_to_be_over),
         cmocka_unit_test (
             project_that_is_gone_is_published_as_empty_and_comes_back),
         cmocka_unit_test (health_is_published_on_change_and_at_every_interval),

@@ -474,7 +474,7 @@ static void state_of_a_newer_version_is_refused (void **state)
 
     (void) state;
     make_history (broker);
-    raw_sql ("PRAGMA user_version=3");
+    raw_sql ("PRAGMA user_version=4");
     assert_refused ("newer");
 }
 
@@ -496,6 +496,16 @@ static void another_programs_database_is_refused (void **state)
     make_history (broker);
     raw_sql ("PRAGMA application_id=1");
     assert_refused ("no state of slotbus");
+}
+
+static void renamed_column_is_refused (void **state)
+{
+    char broker[33];
+
+    (void) state;
+    make_history (broker);
+    raw_sql ("ALTER TABLE session RENAME COLUMN id TO ie");
+    assert_refused ("a table is missing");
 }
 
 static void damaged_first_row_is_refused (void **state)
@@ -527,6 +537,81 @@ static void state_without_its_wal_is_refused (void **state)
     assert_true (size_of ("state.db-wal") > 0);
     assert_int_equal (unlink (in_folder ("state.db-wal")), 0);
     assert_refused ("-wal");
+}
+
+static void state_that_lacks_its_latest_changes_is_refused (void **state)
+{
+    (void) state;
+    die_with_lease (17);
+    assert_int_equal (
+        truncate (in_folder ("state.db-wal"), size_of ("state.db-wal") - 1), 0);
+    assert_refused ("lacks changes");
+}
+
+static void unflushed_changes_may_be_gone_after_another_boot (void **state)
+{
+    char text[512];
+    ssize_t size;
+    struct store *s;
+
+    (void) state;
+    die_with_lease (17);
+    size = read_file (in_folder ("commits"), text, sizeof text);
+    assert_true (size > 0);
+    text[5] = text[5] == '0' ? '1' : '0'; // of the boot
+    assert_int_equal (write_file_atomically (in_folder ("commits"), text,
+                                             (size_t) size, 0600, 0),
+                      0);
+    assert_int_equal (
+        truncate (in_folder ("state.db-wal"), size_of ("state.db-wal") - 1), 0);
+    s = opened ();
+    assert_int_equal (store_meta (s)->epoch, 2);
+    assert_int_equal (loaded (s).leases, 0);
+    store_close (s);
+}
+
+static void wal_of_another_life_is_not_folded_into_a_new_state (void **state)
+{
+    (void) state;
+    die_with_lease (17);
+    assert_int_equal (unlink (in_folder ("state.db")), 0);
+    assert_int_equal (unlink (in_folder ("INITIALISED")), 0);
+    assert_int_equal (unlink (in_folder ("commits")), 0);
+    assert_refused ("is missing");
+}
+
+static void count_of_commits_alone_is_a_sign_of_a_state (void **state)
+{
+    char broker[33];
+
+    (void) state;
+    make_history (broker);
+    assert_int_equal (unlink (in_folder ("state.db")), 0);
+    assert_int_equal (unlink (in_folder ("INITIALISED")), 0);
+    assert_refused ("is missing");
+    store_close (accepted ());
+    store_close (opened ()); // the count goes on after an accepted loss
+}
+
+static void locked_database_is_no_loss (void **state)
+{
+    struct store *s = NULL;
+    char broker[33];
+    sqlite3 *db;
+
+    (void) state;
+    make_history (broker);
+    assert_int_equal (sqlite3_open (in_folder ("state.db"), &db), SQLITE_OK);
+    assert_int_equal (sqlite3_exec (db,
+                                    "PRAGMA locking_mode=EXCLUSIVE;"
+                                    "BEGIN EXCLUSIVE",
+                                    NULL, NULL, NULL),
+                      SQLITE_OK);
+    assert_int_equal (store_open (folder, true, &s, error, sizeof error),
+                      STORE_IO);
+    assert_non_null (strstr (error, "locked"));
+    sqlite3_close (db);
+    store_close (opened ());
 }
 
 static void damaged_marker_is_refused (void **state)
@@ -663,6 +748,24 @@ static void damaged_lease_is_reported_by_its_token_and_others_load (void **st)
     store_close (s);
 }
 
+/* All tokens to come would be above it, and no message carries those. */
+static void row_of_an_impossible_token_is_a_loss (void **state)
+{
+    struct store_reader reader = {see_session, see_lease, see_waiter,
+                                  see_damaged, &(struct seen){0}};
+    unsigned damaged = 0;
+    struct store *s = opened ();
+
+    (void) state;
+    put_lease (s, 17);
+    store_close (s);
+    raw_sql ("UPDATE lease SET token = -5");
+    s = opened ();
+    assert_int_equal (store_load (s, &reader, &damaged), STORE_LOST);
+    assert_non_null (strstr (store_failure (s), "impossible token"));
+    store_close (s);
+}
+
 static void damaged_waiter_costs_waiting_only (void **state)
 {
     struct store *s = opened ();
@@ -736,9 +839,15 @@ int main (void)
         T (state_of_a_newer_version_is_refused),
         T (state_of_an_older_version_is_refused),
         T (another_programs_database_is_refused),
+        T (renamed_column_is_refused),
         T (damaged_first_row_is_refused),
         T (restored_backup_is_refused),
         T (state_without_its_wal_is_refused),
+        T (state_that_lacks_its_latest_changes_is_refused),
+        T (unflushed_changes_may_be_gone_after_another_boot),
+        T (wal_of_another_life_is_not_folded_into_a_new_state),
+        T (count_of_commits_alone_is_a_sign_of_a_state),
+        T (locked_database_is_no_loss),
         T (damaged_marker_is_refused),
         T (missing_marker_is_written_again),
         T (accepted_loss_goes_on_with_id_epoch_and_marks),
@@ -747,6 +856,7 @@ int main (void)
         T (loss_without_a_marker_begins_a_new_broker),
         T (whole_state_is_kept_though_its_loss_would_be_accepted),
         T (damaged_lease_is_reported_by_its_token_and_others_load),
+        T (row_of_an_impossible_token_is_a_loss),
         T (damaged_waiter_costs_waiting_only),
         T (death_in_the_first_start_leaves_a_new_folder),
         T (many_commits_do_not_let_the_wal_grow_for_ever),

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -430,6 +431,43 @@ static void reused_pid_is_not_taken_for_the_shim (void **state)
     end_scene (&s);
 }
 
+static size_t heap_bytes (void)
+{
+    struct mallinfo2 m = mallinfo2 (); // nothing under a sanitizer
+
+    return m.uordblks + m.hblkhd;
+}
+
+static void come_and_go (struct scene *s, struct process gone, unsigned count)
+{
+    while (count-- > 0) {
+        add_session (s, gone);
+        s->now += 10;
+        broker_turn (s->broker, true, s->now, s->out);
+        watcher_report (s->watcher, s->broker, s->now, s->out);
+        assert_int_equal (view (s).sessions, 0);
+        outbox_clear (s->out);
+    }
+}
+
+static void shims_that_come_and_go_take_no_more_memory (void **state)
+{
+    struct child shim = start ("");
+    struct process gone = process_of (&shim);
+    struct scene s;
+    size_t before;
+
+    (void) state;
+    end (&shim);
+    set_scene (&s);
+    broker_start (s.broker, s.now, s.out);
+    come_and_go (&s, gone, 300); // some of them are remembered
+    before = heap_bytes ();
+    come_and_go (&s, gone, 300);
+    assert_true (heap_bytes () <= before + 4096);
+    end_scene (&s);
+}
+
 static void slot_is_free_only_when_its_tree_is_gone (void **state)
 {
     struct child shim = start (""), tree = start (cookie (TOKEN));
@@ -509,6 +547,7 @@ int main (void)
         T (session_is_lost_when_its_shim_ends),
         T (shim_that_died_before_the_broker_started_is_lost_at_once),
         T (reused_pid_is_not_taken_for_the_shim),
+        T (shims_that_come_and_go_take_no_more_memory),
         T (slot_is_free_only_when_its_tree_is_gone),
         T (reservation_is_free_only_when_its_supervisor_is_gone),
         T (what_outlives_the_patience_is_ended),

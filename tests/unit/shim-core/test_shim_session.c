@@ -361,6 +361,26 @@ static void tree_that_ends_between_sessions_is_proven_to_the_next (void **s)
     assert_int_equal (reaped->tokens.at[0], 20);
 }
 
+/* Its tokens begin anew: one of them may have the number of one that the
+ * broker before it has closed. */
+static void tokens_of_another_broker_id_are_new (void **s)
+{
+    struct stage *st = *s;
+
+    stage_reserve (st, 50, 1, 1);
+    stage_release (st, 60, 50, 1, false);
+    stage_released (st, 1, 1);
+    stage_no_session (st);
+    stage_wait (st, 2 * HELLO_MS);
+    st->session = 8;
+    st->epoch = 1;
+    copy_text (stage_prepare_welcome (st)->broker, 33, "cafe");
+    stage_hear (st);
+    stage_request (st, 61, 50, 1);
+    stage_grant (st, st->seq, 1, 1);
+    assert_non_null (stage_told (st, 61, VERB_GRANT));
+}
+
 static void idle_reservation_is_forgotten_with_its_session (void **s)
 {
     struct stage *st = *s;
@@ -446,6 +466,26 @@ static void refused_hello_is_told_to_who_waits (void **s)
     error = stage_told (st, 1, VERB_ERROR);
     assert_string_equal (error->error, "NOT_ALLOWED");
     assert_int_equal (error->seq, 1);
+}
+
+static void hello_whose_session_is_over_is_said_anew (void **s)
+{
+    struct stage *st = *s;
+    uint64_t nonce;
+
+    stage_turn (st);
+    nonce = ((const struct msg_hello *) stage_sent (st, VERB_HELLO))->nonce;
+    stage_error (st, VERB_HELLO, 0, ERR_EXPIRED); // of an older one, maybe
+    stage_wait (st, 5000);
+    assert_int_equal (
+        ((const struct msg_hello *) stage_sent (st, VERB_HELLO))->nonce, nonce);
+    stage_wait (st, 60000);
+    stage_error (st, VERB_HELLO, 0, ERR_EXPIRED); // it goes on: of this one
+    stage_wait (st, 5000);
+    assert_int_not_equal (
+        ((const struct msg_hello *) stage_sent (st, VERB_HELLO))->nonce, nonce);
+    stage_welcome (st);
+    assert_int_equal (shim_session (st->shim), SESSION);
 }
 
 static void contested_host_lets_wait_who_would_wait (void **s)
@@ -540,6 +580,7 @@ int main (void)
         LIVE (message_of_an_older_epoch_is_ignored),
         LIVE (welcome_of_an_older_epoch_of_the_same_broker_is_ignored),
         LIVE (another_broker_begins_its_own_epochs),
+        LIVE (tokens_of_another_broker_id_are_new),
         LIVE (silence_of_three_beats_makes_the_socket_anew),
         LIVE (whoever_is_heard_is_not_reconnected),
         LIVE (reconnecting_keeps_the_session_and_its_beats),
@@ -553,6 +594,7 @@ int main (void)
         LIVE (request_that_waits_is_said_again_to_a_broker_started_anew),
         LIVE (run_that_had_not_begun_is_off_with_its_session),
         TEST (refused_hello_is_told_to_who_waits),
+        TEST (hello_whose_session_is_over_is_said_anew),
         TEST (contested_host_lets_wait_who_would_wait),
         TEST (samples_go_out_as_often_as_the_broker_wants),
         LIVE (nobody_samples_unasked),

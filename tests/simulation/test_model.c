@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Any operations in any order, and after each round the model's word for it:
+ * SEEDS (how many), FROM (the first) and OPERATIONS (of each) in the
+ * environment. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/state.h"
+#include "simulation/events.h"
+#include "simulation/model.h"
+
+enum { SHIMS = 8, HOSTS = 3, PROJECTS = 4, STALL_MS = 1000 };
+
+struct play {
+    uint64_t seed;
+    struct chance chance;
+    struct settings settings;
+    struct broker *b;
+    struct outbox *out;
+    struct model *model;
+    int64_t now;
+    uint64_t session[SHIMS], beat, seq[SHIMS];
+    uint64_t sessions, grants;
+    struct msg msg;
+};
+
+static int64_t in (struct play *p, int64_t low, int64_t high)
+{
+    return chance_in (&p->chance, low, high);
+}
+
+static int64_t number (const char *name, int64_t otherwise)
+{
+    const char *text = getenv (name);
+
+    return text && *text ? strtoll (text, NULL, 10) : otherwise;
+}
+
+/* ---- what can be said ---- */
+
+static void say (struct play *p, int shim, enum verb verb)
+{
+    struct peer from = {.role = ROLE_ADMIN, .uid = 1000};
+
+    from.path = (struct path){.size = 2, .id = {'S', (uint8_t) shim}};
+    p->msg.verb = verb;
+    broker_step (p->b, &from, &p->msg, ++p->sessions, p->now, p->out);
+}
+
+static struct msg *fresh (struct play *p, enum verb verb)
+{
+    message_init_fields (&p->msg.hello, verb);
+    return &p->msg;
+}
+
+/* The first two shims of a project are on one host, others elsewhere; each
+ * HELLO is that of a new shim, whose predecessor is dead. */
+static void hello (struct play *p, int shim)
+{
+    struct msg_hello *m = &fresh (p, VERB_HELLO)->hello;
+
+    m->nonce = (uint64_t) in (p, 1, INT64_MAX / 2);
+    snprintf (m->project, sizeof m->project, "p%d", shim % PROJECTS);
+    snprintf (m->host, sizeof m->host, "vm%d", shim % HOSTS);
+    snprintf (m->machine, sizeof m->machine, "machine%d", shim % HOSTS);
+    snprintf (m->boot, sizeof m->boot, "boot%d", shim % HOSTS);
+    m->pid = (uint64_t) in (p, 1, 100000);
+    m->successor = true;
+    say (p, shim, VERB_HELLO);
+    p->session[shim] = p->sessions;
+    p->seq[shim] = 0;
+}
+
+static void request (struct play *p, int shim)
+{
+    struct msg_request *m = &fresh (p, VERB_REQUEST)->request;
+
+    m->session = p->session[shim];
+    m->seq = ++p->seq[shim];
+    m->count = (uint64_t) in (p, 1, in (p, 0, 3) ? 4 : 20);
+    m->min = in (p, 0, 1) ? (uint64_t) in (p, 0, (int64_t) m->count) : 0;
+    m->nowait = in (p, 0, 7) == 0;
+    say (p, shim, VERB_REQUEST);
+}
+
+static void cancel (struct play *p, int shim)
+{
+    struct msg_cancel *m = &fresh (p, VERB_CANCEL)->cancel;
+
+    m->session = p->session[shim];
+    m->all = in (p, 0, 3) == 0;
+    m->seq = (uint64_t) in (p, 1, (int64_t) p->seq[shim] + 1);
+    say (p, shim, VERB_CANCEL);
+}
+
+static void release (struct play *p, int shim)
+{
+    struct msg_release *m = &fresh (p, VERB_RELEASE)->release;
+    struct lease **leases;
+    size_t count = leases_of (&p->b->leases, p->session[shim], &leases);
+
+    m->session = p->session[shim];
+    for (size_t i = 0; i < count; i++) {
+        if (in (p, 0, 1))
+            u64s_add (&m->tokens, leases[i]->r.token);
+    }
+    say (p, shim, VERB_RELEASE);
+}
+
+/* What a predecessor left, proven by its successor. */
+static void reap (struct play *p, int shim)
+{
+    struct msg_reaped *m = &fresh (p, VERB_REAPED)->reaped;
+    const struct session *s = sessions_find (&p->b->sessions, p->session[shim]);
+
+    m->session = p->session[shim];
+    for (size_t i = 0; s && i < leases_count (&p->b->leases); i++) {
+        const struct lease *l = leases_at (&p->b->leases, i);
+
+        if (state_succeeds (s, l) || l->r.session == s->r.id)
+            u64s_add (&m->tokens, l->r.token);
+    }
+    say (p, shim, VERB_REAPED);
+}
+
+static void beat (struct play *p, int shim)
+{
+    struct msg_beat *m = &fresh (p, VERB_BEAT)->beat;
+    struct lease **leases;
+    size_t count = leases_of (&p->b->leases, p->session[shim], &leases);
+
+    m->session = p->session[shim];
+    m->seq = ++p->beat;
+    for (size_t i = 0; i < count; i++)
+        u64s_add (&m->holds, leases[i]->r.token);
+    say (p, shim, VERB_BEAT);
+}
+
+static void bye (struct play *p, int shim)
+{
+    fresh (p, VERB_BYE)->bye.session = p->session[shim];
+    say (p, shim, VERB_BYE);
+}
+
+static void kill_project (struct play *p)
+{
+    struct msg_kill *m = &fresh (p, VERB_KILL)->kill;
+
+    m->id = (uint64_t) in (p, 1, INT64_MAX / 2);
+    snprintf (m->project, sizeof m->project, "p%d",
+              (int) in (p, 0, PROJECTS - 1));
+    m->keep_queue = in (p, 0, 1);
+    copy_text (m->reason, sizeof m->reason, "asked");
+    say (p, 0, VERB_KILL);
+}
+
+static void set_max (struct play *p)
+{
+    fresh (p, VERB_SET_MAX)->set_max.max_slots = (uint64_t) in (p, 1, 24);
+    say (p, 0, VERB_SET_MAX);
+}
+
+static void operate (struct play *p)
+{
+    int shim = (int) in (p, 0, SHIMS - 1);
+
+    switch (in (p, 0, 199)) {
+    case 0 ... 59: request (p, shim); break;
+    case 60 ... 119: release (p, shim); break;
+    case 120 ... 139: beat (p, shim); break;
+    case 140 ... 142: reap (p, shim); break;
+    case 143 ... 149: cancel (p, shim); break;
+    case 150 ... 153: set_max (p); break;
+    case 154: kill_project (p); break;
+    case 155: bye (p, shim); break;
+    case 156 ... 157: hello (p, shim); break;
+    case 158 ... 160:
+        broker_observe_disk (p->b, in (p, 0, 2) == 0, p->now, p->out);
+        break;
+    default: p->now += in (p, 0, STALL_MS); break;
+    }
+}
+
+/* ---- rounds ---- */
+
+static void play_round (struct play *p)
+{
+    char why[256];
+    bool good;
+    size_t before;
+
+    model_before (p->model, p->b, p->now);
+    before = leases_count (&p->b->leases);
+    broker_round (p->b, p->now, p->out);
+    p->grants += leases_count (&p->b->leases) - before;
+    good = model_after (p->model, p->b, why, sizeof why);
+    if (!good)
+        print_message ("# seed %llu: %s\n", (unsigned long long) p->seed, why);
+    assert_true (good);
+    outbox_clear (p->out);
+}
+
+static void begin (struct play *p, uint64_t seed)
+{
+    const struct identity self = {"vm0", "machine0", "boot0", "1"};
+    struct meta_record meta = {.broker = "0", .epoch = 1, .token_mark = 1};
+
+    chance_init (&p->chance, seed);
+    settings_default (&p->settings, 8, UINT64_C (16) << 30);
+    p->settings.max_slots = (unsigned) in (p, 1, 24);
+    p->settings.max_per_project_auto = false;
+    p->settings.max_per_project = (unsigned) in (p, 1, 24);
+    p->settings.policy = POLICY_FIFO;
+    p->settings.grant_burst =
+        in (p, 0, 1) ? MAX_SLOTS : (unsigned) in (p, 1, 8);
+    p->settings.host_count = 1;
+    copy_text (p->settings.hosts[0].host, sizeof p->settings.hosts[0].host,
+               "vm1");
+    p->settings.hosts[0].max_slots = (unsigned) in (p, 1, 12);
+    p->out = outbox_create ();
+    p->model = model_create ();
+    p->now = 1000;
+    p->b = broker_create (&p->settings, &self, &meta, false, p->now);
+    broker_start (p->b, p->now, p->out);
+    for (int i = 0; i < SHIMS; i++)
+        hello (p, i);
+}
+
+static void play (struct play *p, uint64_t seed, int64_t operations)
+{
+    *p = (struct play){.seed = seed};
+    begin (p, seed);
+    for (int64_t i = 0; i < operations; i++) {
+        operate (p);
+        if (in (p, 0, 3)) {
+            broker_turn (p->b, true, p->now, p->out);
+            play_round (p);
+        }
+    }
+    broker_destroy (p->b);
+    outbox_destroy (p->out);
+    model_destroy (p->model);
+}
+
+static void every_round_grants_what_the_model_says (void **state)
+{
+    int64_t from = number ("FROM", 1), seeds = number ("SEEDS", 10);
+    int64_t operations = number ("OPERATIONS", 10000);
+    static struct play p;
+    uint64_t grants = 0;
+    (void) state;
+
+    for (int64_t seed = from; seed < from + seeds; seed++) {
+        play (&p, (uint64_t) seed, operations);
+        grants += p.grants;
+    }
+    assert_true (grants > (uint64_t) (seeds * operations / 20));
+    print_message ("# %llu slots granted; done=%lld passed=%lld\n",
+                   (unsigned long long) grants,
+                   (long long) (seeds * operations),
+                   (long long) (seeds * operations));
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (every_round_grants_what_the_model_says),
+    };
+
+    return cmocka_run_group_tests (tests, NULL, NULL);
+}
