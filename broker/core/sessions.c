@@ -197,8 +197,7 @@ bool ended_has (const struct ended_sessions *e, uint64_t nonce, uint32_t uid)
     return has (e, nonce, uid, false);
 }
 
-bool ended_silent (const struct ended_sessions *e, uint64_t nonce,
-                   uint32_t uid)
+bool ended_silent (const struct ended_sessions *e, uint64_t nonce, uint32_t uid)
 {
     return has (e, nonce, uid, true);
 }

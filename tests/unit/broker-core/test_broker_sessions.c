@@ -1128,8 +1128,7 @@ static void late_hello_of_a_silent_session_does_not_end_the_next (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (
-            late_hello_of_a_silent_session_does_not_end_the_next),
+        cmocka_unit_test (late_hello_of_a_silent_session_does_not_end_the_next),
         cmocka_unit_test (welcome_dictates_times_and_says_whose_host_it_is),
         cmocka_unit_test (same_nonce_is_the_same_session_on_a_new_path),
         cmocka_unit_test (hello_that_lacks_something_is_refused_by_its_key),
