@@ -29,14 +29,28 @@ static void take_acks (struct session *s, const struct msg_beat *in)
         session_drop_acked (s, in->acks.at[i]);
 }
 
-/* Not named: a free slot, once that was said twice. One that is KILLING
- * waits for REAPED if there was a tree. Of one that was never acknowledged
- * this says nothing: its GRANT may be on its way still. */
+/* How long a holder must not have named it: that was said twice; a tree has
+ * then not been armed either, and is over as if its session had been lost. */
+static int64_t patience (const struct broker *b, const struct lease *l)
+{
+    return l->r.tree ? b->settings.timing.ttl + b->settings.timing.lock_delay
+                     : 0;
+}
+
+/* Not named: its holder knows of it no more, and it will be free. One that is
+ * KILLING waits for REAPED if there was a tree. Of one that was never
+ * acknowledged this says nothing: its GRANT may be on its way still. Nor does
+ * a BEAT that was sent before this broker started, and may be older than it
+ * looks. */
 static void miss (struct broker *b, struct lease *l, struct call *c)
 {
     bool free = l->r.state == LEASE_ACTIVE || !l->r.tree;
 
-    if (free && l->r.acked && ++l->unnamed >= UNNAMED_BEATS)
+    if (!free || !l->r.acked || c->in->beat.epoch != b->meta.epoch)
+        return;
+    if (l->unnamed++ == 0)
+        l->missed = c->now;
+    if (l->unnamed >= UNNAMED_BEATS && c->now - l->missed >= patience (b, l))
         ledger_release (b, l, "unnamed", c->out);
 }
 

@@ -98,6 +98,7 @@ static void shift_deadlines (struct broker *b, int64_t by)
         struct lease *l = leases_at (&b->leases, i);
 
         l->beaten += by;
+        l->missed += by;
         if (l->until != INT64_MAX)
             l->until += by;
     }
@@ -124,7 +125,7 @@ static void expire_limbo (struct broker *b, int64_t now, struct outbox *out)
         struct lease *l = leases_at (&b->leases, i);
 
         if (l->r.state == LEASE_LIMBO && l->until <= now)
-            ledger_release (b, l, "lock_delay", out);
+            ledger_release (b, l, l->rebooted ? "rebooted" : "lock_delay", out);
     }
 }
 

@@ -201,20 +201,30 @@ static void adopt (struct broker *b, struct call *c, struct session *s)
         ledger_adopt_limbo (b, s, in->runs.at[i], c->now, c->out);
 }
 
+/* Now, or T after its last beat: then the new boot is believed. */
+static void free_old_boot (struct broker *b, struct call *c, struct lease *l)
+{
+    int64_t at = l->beaten + b->settings.timing.ttl;
+
+    l->rebooted = true;
+    if (at <= c->now)
+        ledger_release (b, l, "rebooted", c->out);
+    else if (at < l->until)
+        l->until = at;
+}
+
 /* The old boot's processes ended with it. Not on the own host, where the
  * kernel vouches for the boot that runs. */
 static void release_old_boots (struct broker *b, struct call *c,
                                const struct session_record *r)
 {
-    int64_t silent_since = c->now - b->settings.timing.ttl;
-
     for (size_t i = leases_count (&b->leases); i-- > 0;) {
         struct lease *l = leases_at (&b->leases, i);
 
         if (l->r.state == LEASE_LIMBO && !l->r.own && !l->damaged &&
             l->r.uid == r->uid && strcmp (l->r.machine, r->machine) == 0 &&
-            strcmp (l->r.boot, r->boot) != 0 && l->beaten <= silent_since)
-            ledger_release (b, l, "rebooted", c->out);
+            strcmp (l->r.boot, r->boot) != 0)
+            free_old_boot (b, c, l);
     }
 }
 

@@ -52,7 +52,8 @@ static enum err check_boots (struct broker *b, struct call *c,
                   "another boot of this machine was heard %.1f s ago: after a "
                   "reboot it is let in in %.1f s; a copy of a machine needs a "
                   "machine-id of its own",
-                  (double) (c->now - s->beaten) / 1000, (double) left / 1000);
+                  (double) (left < ttl ? ttl - left : 0) / 1000,
+                  (double) left / 1000);
         e = ERR_HOST_CONFLICT;
     }
     return e;

@@ -23,10 +23,12 @@ struct lease {
     struct lease_record r;   // first: its token is the key
     struct project *project; // borrowed, as is the pool
     struct pool *pool;
-    unsigned unnamed; // beats in a row that did not name it
+    unsigned unnamed; // beats in a row that did not name it,
+    int64_t missed;   // since when
     int64_t until;    // LIMBO: when time alone releases it
     int64_t beaten;   // LIMBO: last beat of who held it
     uint64_t kill;    // KILLING: by which KILL
+    bool rebooted;    // LIMBO: of a boot that is over
     bool damaged;     // nobody knows whose
 };
 

@@ -148,6 +148,7 @@ static void look_at_lease (struct sim *s, const struct watch_lease *w,
 {
     struct mark mark = {.since = 0};
     struct who supervisor = {w->supervisor.pid, w->supervisor.start};
+    struct who agent = {w->agent.pid, w->agent.start};
 
     snprintf (mark.cookie, sizeof mark.cookie, "%s:%llu", s->disk.meta.broker,
               (unsigned long long) w->first);
@@ -158,6 +159,8 @@ static void look_at_lease (struct sim *s, const struct watch_lease *w,
         return;
     }
     if (w->word && process_found (s, 0, supervisor))
+        return;
+    if (w->tree && process_found (s, 0, agent))
         return;
     broker_observe_proven (s->broker.core, w->token, now, s->broker.out);
 }

@@ -49,9 +49,23 @@ void holdings_close (struct holdings *h, uint64_t token)
     h->closed[h->closed_count++ % MAX_CLOSED] = token;
 }
 
-void holdings_forget_closed (struct holdings *h)
+/* What runs, or is being ended, goes when it has ended. */
+static bool still_runs (const struct slot *slot)
+{
+    return slot->state == SLOT_TAKEN || slot->state == SLOT_LEFTOVER;
+}
+
+void holdings_another_broker (struct holdings *h, struct u64s *ret_dropped)
 {
     h->closed_count = 0;
+    ret_dropped->count = 0;
+    for (struct slot *at = NULL; (at = holdings_next (h, at));) {
+        at->foreign = true;
+        if (still_runs (at))
+            continue;
+        u64s_add (ret_dropped, at->token);
+        holdings_drop (h, at->token);
+    }
 }
 
 bool holdings_knew (struct holdings *h, uint64_t token)
@@ -152,7 +166,7 @@ void holdings_running (struct holdings *h, struct u64s *ret_tokens)
 {
     ret_tokens->count = 0;
     for (struct slot *s = NULL; (s = holdings_next (h, s));) {
-        if (s->state == SLOT_TAKEN && s->lost)
+        if (s->state == SLOT_TAKEN && s->lost && !s->foreign)
             u64s_add (ret_tokens, s->token);
     }
 }

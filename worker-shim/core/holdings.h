@@ -46,6 +46,7 @@ struct slot {
     bool give_up;          // killed or released: not kept when its run ends
     bool revoked;          // BOUND, INHERITED: the broker wants it back
     bool lost;             // granted to a session that is over
+    bool foreign;          // of another broker id: nobody is to hear of it
     bool stranger;         // RELEASING: never ours; a user named the token
     bool sent;             // said to the broker since the last BEAT
     uint8_t status;        // KEPT, REAPED: exit status of the run,
@@ -75,8 +76,9 @@ struct slot *holdings_add (struct holdings *h, uint64_t token,
 struct slot *holdings_find (struct holdings *h, uint64_t token);
 /* Closed: it is remembered as such. */
 void holdings_close (struct holdings *h, uint64_t token);
-/* Those of another broker id have the same numbers. */
-void holdings_forget_closed (struct holdings *h);
+/* Tokens compare under one broker id only, and this is another: what is closed
+ * is forgotten, and so is what would only be told; what runs is foreign. */
+void holdings_another_broker (struct holdings *h, struct u64s *ret_dropped);
 /* Of an earlier session: it may come again, as a predecessor's. */
 void holdings_drop (struct holdings *h, uint64_t token);
 /* Is it here, or was it lately closed? */

@@ -26,6 +26,18 @@ static void inherit (struct shim *s, const struct row_limbo *row,
         shim_watched (s, who, out);
 }
 
+/* Whoever waits for what was given back to the one before hears that it is
+ * over. */
+static void another_broker (struct shim *s, struct actions *out)
+{
+    struct u64s dropped;
+
+    holdings_another_broker (&s->holdings, &dropped);
+    for (uint32_t i = 0; i < dropped.count; i++)
+        releases_note (&s->releases, dropped.at[i], RESULT_EXPIRED);
+    shim_tell_released (s, out);
+}
+
 /* WELCOME - we are LIVE. What waits is said in the turn that ends this. It
  * lists so many leftovers at most; while it is full, HELLO is repeated with
  * each BEAT, and the answer lists the next. */
@@ -38,7 +50,7 @@ static void on_welcome (struct shim *s, const struct msg_welcome *in,
     if (!again && !tenure_welcome (&s->tenure, in, now))
         return;
     if (!same)
-        holdings_forget_closed (&s->holdings);
+        another_broker (s, out);
     for (uint32_t i = 0; i < in->limbo_count; i++)
         inherit (s, &in->limbo[i], out);
     s->more = in->limbo_count == sizeof in->limbo / sizeof *in->limbo;

@@ -8,8 +8,19 @@ void shim_release_slot (struct slot *slot)
     slot->sent = false;
 }
 
+/* Of another broker id: only who waits here hears that it has ended. */
+static void end_foreign (struct shim *s, struct slot *slot)
+{
+    releases_note (&s->releases, slot->token, RESULT_RELEASED);
+    holdings_drop (&s->holdings, slot->token);
+}
+
 void shim_reap_slot (struct shim *s, struct slot *slot)
 {
+    if (slot->foreign) {
+        end_foreign (s, slot);
+        return;
+    }
     slot->state = SLOT_REAPED;
     slot->tree = slot->token; // said by itself, whatever it ran with
     slot->seq = ++s->told;
@@ -70,6 +81,10 @@ void shim_run_gone (struct shim *s, struct run *run)
          (at = holdings_next_of (&s->holdings, run->token, at));) {
         bool keep = at->reservation && !at->give_up && !at->lost;
 
+        if (at->foreign) {
+            end_foreign (s, at);
+            continue;
+        }
         at->state = keep ? SLOT_KEPT : SLOT_REAPED;
         at->status = status;
         at->seq = s->told;

@@ -134,6 +134,7 @@ void shim_on_keeper (struct shim *s, uint64_t keeper,
         on_attach (s, keeper, in, now, out);
     else if (run && run->token == in->token)
         on_tree (s, run, in);
+    shim_tell_released (s, out);
 }
 
 /* Its stream ended without REAPED: the keeper was killed, and its tree may
@@ -182,10 +183,10 @@ void shim_on_cleaned (struct shim *s, uint64_t token, int64_t now,
     struct slot *slot = holdings_find (&s->holdings, token);
 
     (void) now;
-    (void) out;
     s->news = true;
     if (run && run->state == RUN_CLEANING)
         shim_run_gone (s, run);
     else if (slot && slot->state == SLOT_LEFTOVER)
         shim_reap_slot (s, slot);
+    shim_tell_released (s, out);
 }

@@ -277,10 +277,11 @@ static void new_boot_proves_nothing_of_a_host_that_beat_just_now (void **state)
     assert_int_equal (welcomed (st, b)->limbo_count, 0);
     act_reaped (st, b, 1);
     stage_assert_refused (st, b, ERR_NOT_ALLOWED);
-    stage_sleep (st, 74999);
+    stage_sleep (st, 59999); // T after that beat the old boot is over
     assert_int_equal (stage_in_use (st), 1);
     stage_sleep (st, 1);
     assert_int_equal (stage_in_use (st), 0);
+    assert_true (stage_logged (st, "reason=rebooted"));
     stage_destroy (st);
 }
 
@@ -443,6 +444,45 @@ static void slot_that_two_beats_do_not_name_is_free (void **state)
     act_beat (st, a);
     assert_int_equal (stage_in_use (st), 1);
     assert_true (stage_logged (st, "token=2 reason=unnamed"));
+    stage_destroy (st);
+}
+
+/* As long as that was sent before: a tree may run. */
+static void tree_that_is_not_named_is_over_when_its_keeper_must_be (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_shim (st, "a");
+    (void) state;
+
+    act_request (st, a, 1);
+    act_beat (st, a);
+    act_started (st, a, 1);
+    a->holds.count = 0;
+    act_beat (st, a);
+    stage_sleep (st, 74999);
+    assert_int_equal (stage_in_use (st), 1);
+    stage_sleep (st, 5001); // the next beat
+    assert_int_equal (stage_in_use (st), 0);
+    assert_true (stage_logged (st, "token=1 reason=unnamed"));
+    stage_destroy (st);
+}
+
+static void beats_of_before_a_restart_free_nothing (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_shim (st, "a");
+    (void) state;
+
+    act_request (st, a, 1);
+    act_beat (st, a);
+    stage_restart (st);
+    for (unsigned i = 0; i < 3; i++) { // late, and sent before the grant
+        make_beat (st, a);
+        st->msg.beat.epoch = 1;
+        st->msg.beat.holds.count = st->msg.beat.acks.count = 0;
+        stage_tell (st, a);
+    }
+    assert_int_equal (stage_in_use (st), 1);
     stage_destroy (st);
 }
 
@@ -1148,6 +1188,9 @@ int main (void)
         cmocka_unit_test (beat_of_an_older_epoch_is_answered_with_the_new_one),
         cmocka_unit_test (grant_that_was_not_acknowledged_comes_again),
         cmocka_unit_test (slot_that_two_beats_do_not_name_is_free),
+        cmocka_unit_test (
+            tree_that_is_not_named_is_over_when_its_keeper_must_be),
+        cmocka_unit_test (beats_of_before_a_restart_free_nothing),
         cmocka_unit_test (unacknowledged_slot_is_not_freed_by_silence),
         cmocka_unit_test (token_that_is_not_its_own_must_be_stopped),
         cmocka_unit_test (

@@ -381,6 +381,30 @@ static void tokens_of_another_broker_id_are_new (void **s)
     assert_non_null (stage_told (st, 61, VERB_GRANT));
 }
 
+/* What was given back to the one before is no news for this one: it has the
+ * same numbers for others. */
+static void proofs_are_not_said_to_another_broker (void **s)
+{
+    struct stage *st = *s;
+
+    stage_start (st, 7, 50, 1, 1);
+    stage_reserve (st, 50, 2, 1);
+    stage_release (st, 60, 50, 1, false); // token 2, not answered
+    stage_no_session (st);
+    stage_wait (st, 2 * HELLO_MS);
+    st->session = 8;
+    st->epoch = 1;
+    copy_text (stage_prepare_welcome (st)->broker, 33, "cafe");
+    stage_hear (st);
+    assert_null (stage_sent (st, VERB_RELEASE));
+    assert_non_null (stage_told (st, 60, VERB_RELEASED));
+    stage_keeper (st, 7, KEEPER_REAPED, 1, 9); // of the tree that was ended
+    assert_null (stage_sent (st, VERB_REAPED));
+    stage_request (st, 61, 50, 1);
+    stage_grant (st, st->seq, 1, 1);
+    assert_non_null (stage_told (st, 61, VERB_GRANT));
+}
+
 static void idle_reservation_is_forgotten_with_its_session (void **s)
 {
     struct stage *st = *s;
@@ -581,6 +605,7 @@ int main (void)
         LIVE (welcome_of_an_older_epoch_of_the_same_broker_is_ignored),
         LIVE (another_broker_begins_its_own_epochs),
         LIVE (tokens_of_another_broker_id_are_new),
+        LIVE (proofs_are_not_said_to_another_broker),
         LIVE (silence_of_three_beats_makes_the_socket_anew),
         LIVE (whoever_is_heard_is_not_reconnected),
         LIVE (reconnecting_keeps_the_session_and_its_beats),
