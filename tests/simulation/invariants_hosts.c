@@ -240,14 +240,15 @@ static bool supervisor_lives (const struct sim *s, const struct process *who)
 }
 
 /* Reservations and bound slots go by the word or the end of those whose they
- * are: not for time, not by a stranger's end, and bound ones not by KILL. */
+ * are: not for time, not by a stranger's end, and bound ones not by KILL. Of a
+ * GRANT that was never acknowledged nobody may know. */
 static void check_word (struct sim *s, const struct lease_record *r)
 {
     const struct speaker *p = by_session (s, r->session);
     int64_t since = s->invariants.asked_at[r->token % SIM_SAID];
     const struct sim_shim *shim;
 
-    if (r->tree || r->run || !p || (p->ended >= 0 && !r->own) ||
+    if (r->tree || r->run || !r->acked || !p || (p->ended >= 0 && !r->own) ||
         !supervisor_lives (s, &r->supervisor))
         return;
     shim = &s->shims[p->shim];
