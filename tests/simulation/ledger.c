@@ -253,6 +253,7 @@ static const char *excuse_of_word (size_t i)
         {"lost malformed", polite},
         {"release bye", "every shim here gives back before it says BYE"},
         {"release forced", "seldom: only where nobody else can free a slot"},
+        {"release unnamed", "seldom: no shim here forgets what it holds"},
         {"above_mark", "no state here is older than its marker: unit tests"},
     };
 
