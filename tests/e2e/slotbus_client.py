@@ -43,7 +43,8 @@ def host_identity():
         machine = read_line("/etc/machine-id")
     except OSError:
         machine = ""
-    return {"host": os.uname().nodename, "machine": machine or "0" * 32,
+    # without one we are no machine that a broker here could know
+    return {"host": os.uname().nodename + ("" if machine else "-nameless"), "machine": machine or "0" * 32,
             "boot": read_line("/proc/sys/kernel/random/boot_id")}
 
 

@@ -587,8 +587,13 @@ def a_copy_of_a_living_host_is_alarmed_and_gets_nothing(place):
 @case
 def a_copy_of_the_brokers_own_host_is_alarmed_at_once(place):
     scene = Scene(place)
+    machine = scene.mine.hello_keys["machine"]
+    own = os.path.join(place.state, "host-id")      # of a broker without a machine-id
+    if os.path.exists(own):
+        with open(own) as f:
+            machine = f.read().strip()
     for peer in peers(place):
-        refused(peer.say("HELLO", **{**scene.mine.hello_keys, "nonce": 4711, "boot": "another"}),
+        refused(peer.say("HELLO", **{**scene.mine.hello_keys, "nonce": 4711, "machine": machine, "boot": "another"}),
                 "HOST_CONFLICT", None, "machine-id", re="HELLO")
     scene.broker.wait_line(r"host_conflict .*project=consilio")
     scene.mine.beat_ok()        # the kernel vouches for this one

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 
-from harness import alive, case, free_port, main, wait_until
+from harness import Skip, alive, case, free_port, main, program, wait_until
 
 NOBODY = 65534
 
@@ -91,9 +91,19 @@ def stopped(pid):
         return f.read().rsplit(")", 1)[1].split()[0] == "T"
 
 
+def for_everybody(path):
+    while path != "/":
+        path = os.path.dirname(path)
+        if not os.stat(path).st_mode & 1:
+            return False
+    return True
+
+
 @case
 def a_socket_that_may_not_be_opened_is_a_matter_of_groups(place):
     if os.geteuid() == 0:
+        if not for_everybody(program("slotbus")):
+            raise Skip("the programs lie in a folder that others may not enter")
         options = {"preexec": lambda: (os.setgroups([]), os.setgid(NOBODY), os.setuid(NOBODY))}
         os.chmod(place.path, 0o755)
     else:

@@ -570,8 +570,9 @@ def this_host():
                 return f.read().strip()
         except OSError:
             return ""
-    return {"host": os.uname().nodename,
-            "machine": line("/etc/machine-id") or os.uname().nodename,
+    name, machine = os.uname().nodename, line("/etc/machine-id")
+    return {"host": name if machine else name + "-nameless",
+            "machine": machine or name,
             "boot": line("/proc/sys/kernel/random/boot_id"),
             "pid": os.getpid(),
             "start": int(line("/proc/self/stat").rsplit(")", 1)[1].split()[19])}
