@@ -45,11 +45,12 @@ static void on_welcome (struct shim *s, const struct msg_welcome *in,
                         int64_t now, struct actions *out)
 {
     bool again = tenure_welcome_again (&s->tenure, in);
-    bool same = strcmp (s->tenure.broker, in->broker) == 0;
+    const char *before = s->tenure.broker; // "": this is the first
+    bool another = *before && strcmp (before, in->broker) != 0;
 
     if (!again && !tenure_welcome (&s->tenure, in, now))
         return;
-    if (!same)
+    if (another)
         another_broker (s, out);
     for (uint32_t i = 0; i < in->limbo_count; i++)
         inherit (s, &in->limbo[i], out);

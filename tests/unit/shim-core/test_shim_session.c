@@ -405,6 +405,21 @@ static void proofs_are_not_said_to_another_broker (void **s)
     assert_non_null (stage_told (st, 61, VERB_GRANT));
 }
 
+/* Nothing before it has other numbers. */
+static void first_broker_is_no_other_one (void **s)
+{
+    struct stage *st = *s;
+    const struct msg_release *release;
+
+    stage_turn (st);
+    stage_release_token (st, 60, 5, false);
+    stage_welcome (st);
+    assert_null (stage_told (st, 60, VERB_RELEASED));
+    release = stage_sent (st, VERB_RELEASE);
+    assert_non_null (release);
+    assert_int_equal (release->tokens.at[0], 5);
+}
+
 static void idle_reservation_is_forgotten_with_its_session (void **s)
 {
     struct stage *st = *s;
@@ -606,6 +621,7 @@ int main (void)
         LIVE (another_broker_begins_its_own_epochs),
         LIVE (tokens_of_another_broker_id_are_new),
         LIVE (proofs_are_not_said_to_another_broker),
+        TEST (first_broker_is_no_other_one),
         LIVE (silence_of_three_beats_makes_the_socket_anew),
         LIVE (whoever_is_heard_is_not_reconnected),
         LIVE (reconnecting_keeps_the_session_and_its_beats),
