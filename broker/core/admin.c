@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* STATUS, KILL, SET_MAX - what people ask of the broker. */
-#include "core/handlers.h"
+#include "core/admin.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,6 +10,8 @@
 #include "core/ledger.h"
 #include "core/memory.h"
 #include "core/status.h"
+
+/* ---- which project ---- */
 
 /* A name that nothing is known of may be a slip. */
 static enum err no_such_project (const struct broker *b, struct call *c,
@@ -26,16 +28,62 @@ static enum err no_such_project (const struct broker *b, struct call *c,
     return ERR_NOT_FOUND;
 }
 
+enum err admin_find (const struct broker *b, struct call *c, const char *name,
+                     struct project **ret_project)
+{
+    struct project *p = projects_find (&b->projects, name);
+
+    if (!p)
+        return no_such_project (b, c, name);
+    *ret_project = p;
+    return ERR_NONE;
+}
+
+static bool is_anothers (const struct broker *b, const struct project *p,
+                         uint32_t uid)
+{
+    for (size_t i = 0; i < leases_count (&b->leases); i++) {
+        const struct lease *l = leases_at (&b->leases, i);
+
+        if (l->project == p && l->r.uid != uid)
+            return true;
+    }
+    for (size_t i = 0; i < b->sessions.count; i++) {
+        const struct session *s = b->sessions.at[i];
+
+        if (s->project == p && s->r.uid != uid)
+            return true;
+    }
+    return false;
+}
+
+enum err admin_reach (const struct broker *b, struct call *c, const char *name,
+                      const char *reason, struct project **ret_project)
+{
+    struct project *p = NULL;
+    enum err e = admin_find (b, c, name, &p);
+
+    if (e)
+        return e;
+    if (c->peer->role < ROLE_OPERATOR && is_anothers (b, p, c->peer->uid))
+        return ERR_NOT_ALLOWED;
+    if (c->peer->role == ROLE_OPERATOR && !reason[0])
+        return bad_value (c, "reason", "an operator says why");
+    *ret_project = p;
+    return ERR_NONE;
+}
+
 /* ---- STATUS ---- */
 
 enum err on_status (struct broker *b, struct call *c)
 {
     const struct msg_status *in = &c->in->status;
+    struct project *p;
 
     if (in->snapshot)
         return status_page (b, c->peer, in, c->out);
-    if (in->project[0] && !projects_find (&b->projects, in->project))
-        return no_such_project (b, c, in->project);
+    if (in->project[0] && admin_find (b, c, in->project, &p))
+        return ERR_NOT_FOUND;
     state_ask (b, c->peer, in->project); // the round answers
     return ERR_NONE;
 }
@@ -51,8 +99,9 @@ static void send_set_max_ok (const struct broker *b, const struct call *c,
     ok.before = before;
     ok.max_slots = b->settings.max_slots;
     ok.effective = state_effective (b);
-    ok.in_use = b->in_use;
+    ok.in_use = b->dispatch.in_use;
     ok.waiting = b->waiters.count;
+    status_cause (b, ok.cause, sizeof ok.cause);
     outbox_send (c->out, &c->peer->path, VERB_SET_MAX_OK, &ok);
 }
 
@@ -71,6 +120,7 @@ enum err on_set_max (struct broker *b, struct call *c)
     ledger_meta (b, c->out);
     state_set_max (b, (unsigned) max);
     state_tally (b);
+    state_respond (b, c->now, c->out);
     outbox_journal (c->out, JOURNAL_INFO,
                     "set_max  uid=%" PRIu32 " before=%u max_slots=%" PRIu64,
                     c->peer->uid, before, max);
@@ -102,24 +152,6 @@ static bool is_whole_project (const struct msg_kill *in)
     return !in->token && !in->label[0];
 }
 
-static bool is_anothers (const struct broker *b, const char *project,
-                         uint32_t uid)
-{
-    for (size_t i = 0; i < leases_count (&b->leases); i++) {
-        const struct lease_record *r = &leases_at (&b->leases, i)->r;
-
-        if (strcmp (r->project, project) == 0 && r->uid != uid)
-            return true;
-    }
-    for (size_t i = 0; i < b->sessions.count; i++) {
-        const struct session *s = b->sessions.at[i];
-
-        if (strcmp (s->r.project, project) == 0 && s->r.uid != uid)
-            return true;
-    }
-    return false;
-}
-
 static uint64_t digest_of (const struct msg_kill *in)
 {
     uint64_t d = digest_text (DIGEST_START, in->project);
@@ -146,17 +178,13 @@ static enum err check_target (const struct broker *b, struct call *c)
 static enum err check_kill (const struct broker *b, struct call *c)
 {
     const struct msg_kill *in = &c->in->kill;
+    struct project *p;
+    enum err e;
 
     if (in->id == 0)
         return bad_arg (c, "id");
-    if (!projects_find (&b->projects, in->project))
-        return no_such_project (b, c, in->project);
-    if (c->peer->role < ROLE_OPERATOR &&
-        is_anothers (b, in->project, c->peer->uid))
-        return ERR_NOT_ALLOWED;
-    if (c->peer->role == ROLE_OPERATOR && !in->reason[0])
-        return bad_value (c, "reason", "an operator says why");
-    return check_target (b, c);
+    e = admin_reach (b, c, in->project, in->reason, &p);
+    return e ? e : check_target (b, c);
 }
 
 /* ---- KILL: do it ---- */

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "core/ledger.h"
+#include "core/status.h"
 
 void answer_error (struct outbox *out, const struct path *to, enum err e,
                    const struct complaint *about)
@@ -47,34 +48,58 @@ void answer_grant (const struct broker *b, const struct path *to,
     outbox_send (out, to, VERB_GRANT, &grant);
 }
 
-/* How old the figure behind the reason is: that of health is as old as the
- * sample, every other one is of this moment. */
-static int64_t age_of (const struct waiter *w, int64_t now)
-{
-    const struct health *h = &w->session->pool->health;
-
-    if (w->outlook.reason != REASON_HEALTH || !h->sampled)
-        return 0;
-    return now > h->sample.at ? now - h->sample.at : 0;
-}
-
 void answer_queued (const struct broker *b, const struct path *to,
                     const struct waiter *w, int64_t now, struct outbox *out)
 {
     struct msg_queued queued;
+    struct row_waiter row;
 
     message_init_fields (&queued, VERB_QUEUED);
+    status_waiter_row (w, &w->told, now, &row);
     queued.session = w->r.session;
     queued.epoch = b->meta.epoch;
     queued.seq = w->r.seq;
-    queued.count = w->r.count;
-    queued.position = w->outlook.position;
-    queued.slots_ahead = w->outlook.slots_ahead;
-    copy_text (queued.reason, sizeof queued.reason,
-               reason_name (w->outlook.reason));
-    copy_text (queued.detail, sizeof queued.detail, w->outlook.detail);
-    queued.age_ms = (uint64_t) age_of (w, now);
+    queued.count = row.count;
+    queued.min = row.min;
+    queued.position = row.position;
+    queued.slots_ahead = row.slots_ahead;
+    copy_text (queued.reason, sizeof queued.reason, row.reason);
+    copy_text (queued.detail, sizeof queued.detail, row.detail);
+    queued.age_ms = row.age_ms;
+    copy_text (queued.unblocks, sizeof queued.unblocks, row.unblocks);
+    queued.since_ms = row.since_ms;
+    queued.eta_low_s = row.eta_low_s;
+    queued.eta_high_s = row.eta_high_s;
     outbox_send (out, to, VERB_QUEUED, &queued);
+}
+
+static void push_reclaim (const struct broker *b, const struct session *s,
+                          unsigned count, int64_t within_ms, const char *whom,
+                          struct outbox *out)
+{
+    struct msg_reclaim reclaim;
+
+    message_init_fields (&reclaim, VERB_RECLAIM);
+    reclaim.session = s->r.id;
+    reclaim.epoch = b->meta.epoch;
+    reclaim.count = count;
+    reclaim.within_ms = (uint64_t) within_ms;
+    copy_text (reclaim.whom, sizeof reclaim.whom, whom);
+    outbox_send (out, &s->path, VERB_RECLAIM, &reclaim);
+}
+
+void reclaim_send (struct broker *b, struct session *s, unsigned count,
+                   int64_t within_ms, const char *whom, struct outbox *out)
+{
+    if (count == 0)
+        return;
+    if (session_hears (s))
+        push_reclaim (b, s, count, within_ms, whom, out);
+    else
+        s->reclaim = count;
+    outbox_journal (out, JOURNAL_INFO,
+                    "reclaim  session=%" PRIu64 " project=%s count=%u for=%s",
+                    s->r.id, s->r.project, count, whom[0] ? whom : "-");
 }
 
 void answer_dropped (struct broker *b, struct waiter *w, enum err e,

@@ -21,6 +21,12 @@ void answer_grant (const struct broker *b, const struct path *to,
 void answer_queued (const struct broker *b, const struct path *to,
                     const struct waiter *w, int64_t now, struct outbox *out);
 
+/* Ask a session for up to `count` idle slots, for the project `whom` ("": for
+ * nobody in particular): pushed, or with the next BEAT_OK if it cannot be. What
+ * comes after `within_ms` is for whoever is first then. */
+void reclaim_send (struct broker *b, struct session *s, unsigned count,
+                   int64_t within_ms, const char *whom, struct outbox *out);
+
 /* May it be spoken to unasked: a REQ would take that for an answer. */
 static inline bool session_hears (const struct session *s)
 {

@@ -44,7 +44,7 @@ static int64_t patience (const struct broker *b, const struct lease *l)
  * looks. */
 static void miss (struct broker *b, struct lease *l, struct call *c)
 {
-    bool free = l->r.state == LEASE_ACTIVE || !l->r.tree;
+    bool free = l->r.state != LEASE_KILLING || !l->r.tree;
 
     if (!free || !l->r.acked || c->in->beat.epoch != b->meta.epoch)
         return;
@@ -85,6 +85,24 @@ static void alarm_above_mark (struct broker *b, struct call *c, uint64_t token)
                     s->r.id, s->r.project, token, b->next_token);
 }
 
+/* Its tree is back under new tokens, and it has not heard of them: until then
+ * it names those that the tree had before. */
+static bool was_parked (const struct broker *b, const struct session *s,
+                        uint64_t token)
+{
+    struct lease **leases;
+    size_t count = leases_of (&b->leases, s->r.id, &leases);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct lease_record *r = &leases[i]->r;
+
+        if (lease_came_back (leases[i]) && token >= r->cookie &&
+            token < r->first)
+            return true;
+    }
+    return false;
+}
+
 /* Tokens that it names and has not: adopted while the broker learns, else to
  * be stopped. */
 static void list_strays (struct broker *b, struct call *c, struct u64s *stops)
@@ -97,11 +115,21 @@ static void list_strays (struct broker *b, struct call *c, struct u64s *stops)
 
         if (l && l->r.session == c->from->r.id)
             continue;
+        if (!l && was_parked (b, c->from, token))
+            continue;
         if (token >= b->next_token)
             alarm_above_mark (b, c, token);
         if (!ledger_adopt (b, c->from, token, c->now, c->out))
             u64s_add (stops, token);
     }
+}
+
+/* A tree that came back and is to be ended has to be known first. */
+static bool is_news (const struct lease *l)
+{
+    return !l->r.acked &&
+           (l->r.state == LEASE_ACTIVE ||
+            (l->r.state == LEASE_KILLING && lease_came_back (l)));
 }
 
 /* What was granted and not acknowledged, request by request; and what must
@@ -119,7 +147,7 @@ static void list_news (const struct broker *b, const struct session *s,
 
         if (r->state == LEASE_KILLING)
             u64s_add (&ok->stops, r->token);
-        if (r->state != LEASE_ACTIVE || r->acked || r->first == last ||
+        if (!is_news (leases[i]) || r->first == last ||
             ok->grants_count == most)
             continue;
         last = r->first;
@@ -140,6 +168,8 @@ static enum err beat_ok (struct broker *b, struct call *c,
     ok->epoch = b->meta.epoch;
     ok->seq = s->beat_seq;
     list_news (b, s, ok);
+    ok->reclaim = s->reclaim;
+    s->reclaim = 0;
     for (uint32_t i = 0; i < strays->count; i++)
         u64s_add (&ok->stops, strays->at[i]);
     outbox_send (c->out, &c->peer->path, VERB_BEAT_OK, ok);
@@ -154,7 +184,7 @@ enum err on_beat (struct broker *b, struct call *c)
 
     if (in->seq <= s->beat_seq) // old news: only answered, as the newest was
         return beat_ok (b, c, &strays);
-    if (s->conflict_until > c->now)
+    if (s->holder.paused_until > c->now)
         handlers_alarm_conflict (s, c);
     s->beat_seq = in->seq;
     s->beaten = c->now;

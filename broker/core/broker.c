@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "core/forecast.h"
 #include "core/handlers.h"
 #include "core/ledger.h"
 #include "core/memory.h"
@@ -24,12 +25,25 @@ static void choose_max (struct broker *b)
         state_set_max (b, b->config_max_slots);
 }
 
+/* The same of SET_POLICY. */
+static void choose_policy (struct broker *b)
+{
+    uint32_t said = b->meta.policy;
+
+    if (said && said <= 1 + POLICY_PRIORITY &&
+        b->meta.config_policy == 1 + (uint32_t) b->config_policy)
+        state_set_policy (b, (enum policy) (said - 1));
+    else
+        state_set_policy (b, b->config_policy);
+}
+
 static void take_settings (struct broker *b, const struct settings *settings)
 {
     b->settings = *settings;
     b->config_max_slots = settings->max_slots;
-    b->policy = policy_of (settings->policy);
+    b->config_policy = settings->policy;
     choose_max (b);
+    choose_policy (b); // last: it orders the queue by what is in force now
 }
 
 struct broker *broker_create (const struct settings *settings,
@@ -47,6 +61,8 @@ struct broker *broker_create (const struct settings *settings,
     b->learning = learning;
     b->learning_until =
         now + settings->timing.ttl + settings->timing.lock_delay;
+    b->forecasts = forecasts_create ();
+    dispatch_init (&b->dispatch, &b->settings, &b->pools, &b->projects);
     take_settings (b, settings);
     pools_have (&b->pools, self->host, &b->settings, now);
     return b;
@@ -60,12 +76,15 @@ void broker_destroy (struct broker *b)
         session_clear (b->sessions.at[i]);
     table_clear (&b->sessions);
     table_clear (&b->waiters);
+    dispatch_drop (&b->dispatch);
     leases_clear (&b->leases);
     projects_clear (&b->projects);
     pools_clear (&b->pools);
     kills_clear (&b->kills);
     snapshots_clear (&b->snapshots);
+    forecasts_destroy (b->forecasts);
     free (b->asked);
+    free (b->unanswered);
     free (b->strays);
     free (b);
 }
@@ -75,8 +94,7 @@ void broker_reload (struct broker *b, const struct settings *settings,
 {
     (void) now;
     take_settings (b, settings);
-    ledger_settle_max (b, out);
-    state_log_policy (b, out);
+    ledger_settle (b, out);
     outbox_journal (out, JOURNAL_INFO, "reload   max_slots=%u",
                     b->settings.max_slots);
 }
@@ -91,8 +109,9 @@ static void shift_deadlines (struct broker *b, int64_t by)
 
         s->deadline += by;
         s->seen += by;
+        s->reclaimed_at += s->reclaimed_at ? by : 0;
         s->beaten += by;
-        s->conflict_until += s->conflict_until ? by : 0;
+        s->holder.paused_until += s->holder.paused_until ? by : 0;
     }
     for (size_t i = 0; i < leases_count (&b->leases); i++) {
         struct lease *l = leases_at (&b->leases, i);
@@ -104,6 +123,10 @@ static void shift_deadlines (struct broker *b, int64_t by)
     }
     for (unsigned i = 0; i < KEPT_KILLS; i++)
         b->kills.at[i].deadline += by;
+    for (size_t i = 0; i < b->pools.count; i++) {
+        health_shift (&b->pools.at[i]->health, by);
+        response_shift (&b->pools.at[i]->response, by);
+    }
     b->learning_until += by;
 }
 
@@ -196,8 +219,6 @@ int64_t broker_next_deadline (const struct broker *b, int64_t now)
         sooner (&at, s->deadline);
         if (!s->suspect)
             sooner (&at, suspect_at (b, s));
-        if (s->conflict_until > now && s->open_count)
-            sooner (&at, s->conflict_until);
     }
     for (size_t i = 0; i < leases_count (&b->leases); i++) {
         const struct lease *l = leases_at (&b->leases, i);
@@ -205,10 +226,11 @@ int64_t broker_next_deadline (const struct broker *b, int64_t now)
         if (l->r.state == LEASE_LIMBO)
             sooner (&at, l->until);
     }
-    for (size_t i = 0; i < b->pools.count; i++) {
-        if (b->pools.at[i]->paced_until)
-            sooner (&at, b->pools.at[i]->paced_until);
-    }
+    for (size_t i = 0; i < b->pools.count; i++)
+        sooner (&at, response_next (&b->pools.at[i]->response));
+    sooner (&at, dispatch_due (&b->dispatch, now));
+    if (b->queues_due)
+        sooner (&at, b->queues_due);
     if (b->learning)
         sooner (&at, b->learning_until);
     return at < now ? now : at;
@@ -306,10 +328,12 @@ static void sweep (struct broker *b, struct outbox *out)
 {
     for (struct project *p; (p = projects_empty (&b->projects));) {
         publish_project_gone (b, p, out);
+        dispatch_forget_project (&b->dispatch, p);
         projects_remove (&b->projects, p);
     }
     for (struct pool *pool; (pool = pools_empty (&b->pools));) {
         publish_pool_gone (b, pool, out);
+        dispatch_forget_pool (&b->dispatch, pool);
         pools_remove (&b->pools, pool);
     }
 }

@@ -62,10 +62,15 @@ void broker_destroy (struct broker *b);
 
 /* Before the first turn: what the store had. Every session gets a full T
  * (R5); own-host leases of another boot are released, a lease whose session
- * is gone is LIMBO. Records are copied. */
+ * is gone is LIMBO. Records are copied. Waiters come last: the place of one
+ * hangs on its session and on its project's priority. */
 void broker_restore_session (struct broker *b, const struct session_record *r);
 void broker_restore_lease (struct broker *b, const struct lease_record *r);
+void broker_restore_project (struct broker *b, const struct project_record *r);
 void broker_restore_waiter (struct broker *b, const struct waiter_record *r);
+/* Of history: something ended by itself after so long (forecast.h). */
+void broker_restore_duration (struct broker *b, const char *project,
+                              const char *label, int64_t run_ms);
 /* A row that could not be read: a slot of an unknown holder, LIMBO until an
  * administrator releases it. */
 void broker_restore_damaged (struct broker *b, uint64_t token);

@@ -25,12 +25,17 @@ static const struct verb_rule {
     [VERB_RELEASE] = {on_release, ROLE_PROJECT, SESSION (release), true},
     [VERB_STARTED] = {on_started, ROLE_PROJECT, SESSION (started), false},
     [VERB_REAPED] = {on_reaped, ROLE_PROJECT, SESSION (reaped), false},
+    [VERB_PARK] = {on_park, ROLE_PROJECT, SESSION (park), false},
     [VERB_PROGRESS] = {on_progress, ROLE_PROJECT, SESSION (progress), false},
     [VERB_SAMPLE] = {on_sample, ROLE_PROJECT, SESSION (sample), false},
     [VERB_BYE] = {on_bye, ROLE_PROJECT, SESSION (bye), false},
     [VERB_STATUS] = {on_status, ROLE_OBSERVER, 0, false},
     [VERB_KILL] = {on_kill, ROLE_PROJECT, 0, false},
     [VERB_SET_MAX] = {on_set_max, ROLE_ADMIN, 0, false},
+    [VERB_SET_POLICY] = {on_set_policy, ROLE_ADMIN, 0, false},
+    [VERB_SET_PRIORITY] = {on_set_priority, ROLE_ADMIN, 0, false},
+    [VERB_PAUSE] = {on_pause, ROLE_PROJECT, 0, false},
+    [VERB_RESUME] = {on_resume, ROLE_PROJECT, 0, false},
 };
 
 void handlers_heard (struct session *s, const struct call *c)
@@ -100,6 +105,7 @@ static uint64_t seq_named (const struct msg *in)
     case VERB_CANCEL: return in->cancel.seq;
     case VERB_STARTED: return in->started.seq;
     case VERB_REAPED: return in->reaped.seq;
+    case VERB_PARK: return in->park.seq;
     default: return 0;
     }
 }

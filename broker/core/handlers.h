@@ -39,6 +39,11 @@ static inline enum err bad_value (struct call *c, const char *key,
     return bad_arg (c, key);
 }
 
+/* Are these all held by the session that names them, and is there one at all?
+ * (slots.c) */
+enum err handlers_check_own (const struct broker *b, struct call *c,
+                             const struct u64s *tokens);
+
 /* The session has spoken: it lives, and this is how to reach it. */
 void handlers_heard (struct session *s, const struct call *c);
 
@@ -52,11 +57,16 @@ enum err on_cancel (struct broker *b, struct call *c);
 enum err on_release (struct broker *b, struct call *c);
 enum err on_started (struct broker *b, struct call *c);
 enum err on_reaped (struct broker *b, struct call *c);
+enum err on_park (struct broker *b, struct call *c);
 enum err on_progress (struct broker *b, struct call *c);
 enum err on_sample (struct broker *b, struct call *c);
 enum err on_bye (struct broker *b, struct call *c);
 enum err on_status (struct broker *b, struct call *c);
 enum err on_kill (struct broker *b, struct call *c);
 enum err on_set_max (struct broker *b, struct call *c);
+enum err on_set_policy (struct broker *b, struct call *c);
+enum err on_set_priority (struct broker *b, struct call *c);
+enum err on_pause (struct broker *b, struct call *c);
+enum err on_resume (struct broker *b, struct call *c);
 
 #endif

@@ -9,6 +9,23 @@ void health_init (struct health *ret_health)
     memset (ret_health, 0, sizeof *ret_health);
 }
 
+bool limits_judge (const struct limits *l, enum metric m)
+{
+    switch (m) {
+    case METRIC_CPU: return !isnan (l->cpu_percent);
+    case METRIC_MEMORY:
+        return !isnan (l->memory_percent) ||
+               !isnan (l->critical_memory_percent) ||
+               !isnan (l->critical_memory_psi);
+    case METRIC_LOAD: return !isnan (l->load_average);
+    case METRIC_DISK:
+    case METRIC_INODES:
+        return !isnan (l->disk_percent) || !isnan (l->critical_disk_percent);
+    case METRIC_COUNT: break;
+    }
+    return false;
+}
+
 const char *level_name (enum level l)
 {
     switch (l) {
@@ -125,7 +142,7 @@ static void judge_critical_memory (struct health *h, const struct limits *l,
     judge (t, either (used, pressure), (struct patience){1, 0}, dwell, now);
 }
 
-static double value_of (const struct sample *s, enum metric m)
+double health_value (const struct sample *s, enum metric m)
 {
     switch (m) {
     case METRIC_CPU: return s->cpu_percent;
@@ -152,10 +169,10 @@ static void judge_all (struct health *h, const struct limits *l, int64_t dwell,
     judge_limit (&h->critical[METRIC_LOAD], s->load1, l->load_average,
                  l->load_average / 10.0, twice, dwell, now);
     for (enum metric m = METRIC_DISK; m <= METRIC_INODES; m++) {
-        judge_limit (&h->degraded[m], value_of (s, m), l->disk_percent, 5.0,
+        judge_limit (&h->degraded[m], health_value (s, m), l->disk_percent, 5.0,
                      twice, dwell, now);
-        judge_limit (&h->critical[m], value_of (s, m), l->critical_disk_percent,
-                     5.0, twice, dwell, now);
+        judge_limit (&h->critical[m], health_value (s, m),
+                     l->critical_disk_percent, 5.0, twice, dwell, now);
     }
 }
 
@@ -167,7 +184,7 @@ bool health_update (struct health *h, const struct sample *sample, int64_t wall,
 
     for (enum metric m = 0; m < METRIC_COUNT; m++) {
         before[m] = health_metric (h, m);
-        h->stale[m] = isnan (value_of (sample, m));
+        h->stale[m] = isnan (health_value (sample, m));
     }
     h->sample = *sample;
     h->wall = wall;
@@ -176,6 +193,16 @@ bool health_update (struct health *h, const struct sample *sample, int64_t wall,
     for (enum metric m = 0; m < METRIC_COUNT; m++)
         changed |= health_metric (h, m) != before[m];
     return changed;
+}
+
+void health_shift (struct health *h, int64_t by)
+{
+    for (enum metric m = 0; m < METRIC_COUNT; m++) {
+        h->degraded[m].above_since += by;
+        h->degraded[m].below_since += by;
+        h->critical[m].above_since += by;
+        h->critical[m].below_since += by;
+    }
 }
 
 enum level health_metric (const struct health *h, enum metric m)

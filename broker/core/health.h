@@ -47,11 +47,17 @@ struct health {
 };
 
 void health_init (struct health *ret_health);
+/* Is there a limit that it is judged by? */
+bool limits_judge (const struct limits *l, enum metric m);
 /* Returns whether the level of any metric changed. */
 bool health_update (struct health *h, const struct sample *sample, int64_t wall,
                     const struct limits *limits, int64_t dwell, int64_t now);
+/* The dwell moves by so much: nobody looked meanwhile (R3). */
+void health_shift (struct health *h, int64_t by);
 enum level health_metric (const struct health *h, enum metric m);
 enum level health_level (const struct health *h);
+/* NaN: could not be read. */
+double health_value (const struct sample *s, enum metric m);
 /* "healthy", "degraded", "critical". */
 const char *level_name (enum level l);
 /* "cpu", "memory", "load", "disk", "inodes". */

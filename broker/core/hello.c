@@ -60,6 +60,7 @@ static enum err welcome (struct broker *b, struct call *c, struct session *s)
     w->linger_ms = (uint64_t) t->linger;
     if (!pools_is_own (&b->pools, s->pool))
         w->sample_ms = (uint64_t) t->sample;
+    w->reclaim_idle_ms = (uint64_t) b->settings.reclaim_idle_ms;
     list_limbo (b, s, w);
     copy_text (w->near, sizeof w->near, s->near);
     outbox_send (c->out, &c->peer->path, VERB_WELCOME, w);

@@ -20,8 +20,9 @@ static void contest (struct broker *b, struct call *c, struct session *old)
 {
     char host[65], boot[65];
 
-    if (old->conflict_until <= c->now) {
+    if (old->holder.paused_until <= c->now) {
         old->rival_heard = false;
+        old->repeat = true; // whatever it waits for is PAUSED now
         outbox_journal (c->out, JOURNAL_WARNING,
                         "contest  session=%" PRIu64
                         " project=%s host=\"%s\" boot=\"%s\"",
@@ -29,7 +30,7 @@ static void contest (struct broker *b, struct call *c, struct session *old)
                         outbox_quoted (old->r.host, host, sizeof host),
                         outbox_quoted (c->in->hello.boot, boot, sizeof boot));
     }
-    old->conflict_until = c->now + b->settings.timing.ttl;
+    old->holder.paused_until = c->now + b->settings.timing.ttl;
 }
 
 /* The same machine with another boot_id has rebooted, and then the old boot

@@ -84,17 +84,33 @@ uint64_t lease_cookie (const struct lease *l)
     return l->r.run ? l->r.first : l->r.token;
 }
 
+struct lease *lease_next_of_tree (const struct leases *t,
+                                  const struct lease *of,
+                                  const struct lease *after)
+{
+    size_t i = after ? place (t, after->r.session, after->r.token) + 1
+                     : place (t, of->r.session, 0);
+
+    for (; i < leases_count (t); i++) {
+        struct lease *l = t->by_session[i];
+
+        if (l->r.session != of->r.session)
+            return NULL;
+        if (l == of || (l->r.cookie && l->r.cookie == of->r.cookie))
+            return l;
+    }
+    return NULL;
+}
+
+/* Its first token names it, unless that is closed: the tree was parked since,
+ * or lost that slot. */
 bool lease_leads_tree (const struct leases *t, const struct lease *l)
 {
-    const struct lease *first;
-
     if (!lease_has_tree (l))
         return false;
     if (l->r.cookie == 0 || l->r.cookie == l->r.token)
         return true;
-    first = leases_find (t, l->r.cookie);
-    return !first || first->r.session != l->r.session ||
-           first->r.cookie != l->r.cookie;
+    return lease_next_of_tree (t, l, NULL) == l;
 }
 
 double lease_percent (const struct lease_record *r)
@@ -114,6 +130,7 @@ const char *lease_state_name (enum lease_state state)
     case LEASE_ACTIVE: return "active";
     case LEASE_KILLING: return "killing";
     case LEASE_LIMBO: return "limbo";
+    case LEASE_PARKED: return "parked";
     }
     return "?";
 }

@@ -3,8 +3,8 @@
  *
  * Found by token, and by session: both are kept in order. Nothing here knows
  * of time, limits or the disk: ledger.c changes a lease and hands the change
- * on. Whatever is in this table counts: ACTIVE, KILLING and LIMBO; a released
- * lease is not in it.
+ * on. Whatever is in this table counts: ACTIVE, KILLING and LIMBO; but for what
+ * is PARKED. A released lease is not in it.
  */
 #ifndef SLOTBUS_LEASES_H
 #define SLOTBUS_LEASES_H
@@ -16,13 +16,28 @@
 #include "core/records.h"
 #include "core/table.h"
 
+struct lane;
 struct pool;
 struct project;
+
+/* How its trees did, since this broker runs: conduct.h. */
+struct conduct {
+    int64_t begun;   // monotonic ms: the tree that runs; 0 = not known
+    double percent;  // as it says, and how long it had run when it first said
+    int64_t said;    // so, ms; 0 = it has not said anything
+    double learn_percent; // what is to be learnt from it once it has ended,
+    int64_t learn_at;     // likewise
+    bool killed;     // was KILLING once
+    bool reaped;     // a tree ended under it:
+    uint32_t status; // of the last one
+    uint64_t memory_bytes, cpu_ms;
+};
 
 struct lease {
     struct lease_record r;   // first: its token is the key
     struct project *project; // borrowed, as is the pool
     struct pool *pool;
+    struct lane *lane; // of these two; the scheduler's
     unsigned unnamed; // beats in a row that did not name it,
     int64_t missed;   // since when
     int64_t until;    // LIMBO: when time alone releases it
@@ -30,6 +45,7 @@ struct lease {
     uint64_t kill;    // KILLING: by which KILL
     bool rebooted;    // LIMBO: of a boot that is over
     bool damaged;     // nobody knows whose
+    struct conduct conduct;
 };
 
 struct leases {
@@ -60,11 +76,30 @@ static inline struct lease *leases_at (const struct leases *t, size_t i)
     return t->by_token.at[i];
 }
 
+/* Is it a slot in use? Not while its tree is parked. */
+static inline bool lease_counts (const struct lease *l)
+{
+    return l->r.state != LEASE_PARKED;
+}
+
+/* Of `first` and all that run in one tree with it, the next after `after`
+ * (NULL: the first), by token; NULL: there are no more. */
+struct lease *lease_next_of_tree (const struct leases *t,
+                                  const struct lease *of,
+                                  const struct lease *after);
+
+/* Its tree was parked, and its holder does not know yet that it is back. */
+static inline bool lease_came_back (const struct lease *l)
+{
+    return l->r.tree && !l->r.acked && l->r.cookie && l->r.cookie < l->r.first;
+}
+
 /* Something may run under it that only a proof ends: a tree, or what a `run`
  * is about to start. */
 bool lease_has_tree (const struct lease *l);
-/* Which token the environment of its tree names: that of STARTED, else, where
- * a run died before it could say so, the first of its grant. */
+/* Which token the environment of its tree names: the first of STARTED, which
+ * may be closed by now if the tree was parked meanwhile; else, where a run died
+ * before it could say so, the first of its grant. */
 uint64_t lease_cookie (const struct lease *l);
 /* Of several slots under one tree, the one that stands for it. */
 bool lease_leads_tree (const struct leases *t, const struct lease *l);

@@ -4,7 +4,10 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "core/answers.h"
+#include "core/conduct.h"
 #include "core/memory.h"
+#include "core/outlook.h"
 
 /* Marks are raised this far ahead: one flush for so many. */
 enum { MARK_BLOCK = 64 };
@@ -29,13 +32,64 @@ void ledger_meta (struct broker *b, struct outbox *out)
     outbox_require_flush (out);
 }
 
-void ledger_settle_max (struct broker *b, struct outbox *out)
+static bool says_nothing (const struct project_record *r)
+{
+    return !r->paused && !r->prioritised;
+}
+
+void ledger_project (struct broker *b, struct project *p, struct outbox *out)
+{
+    struct project_record *r = &p->said;
+    uint64_t number = r->number;
+
+    b->changes++;
+    if (says_nothing (r)) {
+        *r = (struct project_record){0};
+        if (!number)
+            return;
+    } else if (!number) {
+        number = r->number = ledger_number (b, out);
+        copy_text (r->name, sizeof r->name, p->name);
+    }
+    outbox_change (out, CHANGE_PROJECT, number, r->number ? r : NULL);
+    outbox_require_flush (out);
+}
+
+static void settle_max (struct broker *b, struct outbox *out)
 {
     if (b->meta.max_slots == 0 ||
         b->meta.config_max_slots == b->config_max_slots)
         return;
     b->meta.max_slots = 0;
     ledger_meta (b, out);
+}
+
+static void settle_policy (struct broker *b, struct outbox *out)
+{
+    if (b->meta.policy == 0 ||
+        b->meta.config_policy == 1 + (uint32_t) b->config_policy)
+        return;
+    b->meta.policy = 0;
+    ledger_meta (b, out);
+}
+
+static void settle_priority (struct broker *b, struct project *p,
+                             struct outbox *out)
+{
+    if (!p->said.prioritised ||
+        p->said.config_priority == project_config_priority (p))
+        return;
+    p->said.prioritised = false;
+    p->said.priority = p->said.config_priority = 0;
+    ledger_project (b, p, out);
+}
+
+void ledger_settle (struct broker *b, struct outbox *out)
+{
+    settle_max (b, out);
+    settle_policy (b, out);
+    for (size_t i = 0; i < b->projects.count; i++)
+        settle_priority (b, b->projects.at[i], out);
 }
 
 void ledger_watch (struct broker *b)
@@ -55,11 +109,26 @@ struct lease *ledger_add_lease (struct broker *b, const struct lease_record *r,
     l->pool = pools_have (&b->pools, r->host, &b->settings, b->turned);
     if (!l->pool) // more hosts than there may be: it still counts, here
         l->pool = b->pools.at[0];
+    l->lane = dispatch_lane (&b->dispatch, l->pool, l->project);
     leases_add (&b->leases, l);
     b->changes++;
-    if (out)
+    if (out) {
+        conduct_grant (b, &l->r);
         ledger_lease (b, l, out);
+    }
     return l;
+}
+
+/* What wanted a parked tree to go on has nothing to wait for. */
+static void end_parking (struct broker *b, const struct lease *l,
+                         struct outbox *out)
+{
+    struct waiter *w = NULL;
+
+    if (l->r.state == LEASE_PARKED)
+        w = ledger_parked_waiter (b, l);
+    if (w)
+        answer_dropped (b, w, ERR_EXPIRED, "what was parked has ended", out);
 }
 
 void ledger_release (struct broker *b, struct lease *l, const char *why,
@@ -67,10 +136,12 @@ void ledger_release (struct broker *b, struct lease *l, const char *why,
 {
     uint64_t token = l->r.token;
 
+    end_parking (b, l, out);
     outbox_journal (out, JOURNAL_INFO,
                     "release  session=%" PRIu64 " project=%s token=%" PRIu64
                     " reason=%s",
                     l->r.session, l->r.project, token, why);
+    conduct_record (b, l, why, out);
     if (l->r.state == LEASE_LIMBO)
         ledger_watch (b);
     leases_remove (&b->leases, l);
@@ -91,7 +162,9 @@ void ledger_revoke (struct broker *b, struct lease *l, const char *why,
 void ledger_kill (struct broker *b, struct lease *l, uint64_t kill, int64_t now,
                   struct outbox *out)
 {
+    end_parking (b, l, out);
     l->r.state = LEASE_KILLING;
+    l->conduct.killed = true;
     l->r.since = now;
     l->unnamed = 0;
     l->kill = kill;
@@ -242,6 +315,19 @@ void ledger_forget (struct broker *b, struct session *s, struct outbox *out)
 
 /* ---- waiters ---- */
 
+static struct ticket ticket_of (const struct waiter *w)
+{
+    return (struct ticket){
+        .number = w->r.number,
+        .count = w->r.count,
+        .min = w->r.min,
+        .priority = w->r.priority,
+        .since = w->r.since,
+        .back = w->r.parked != 0,
+        .holder = &w->session->holder,
+    };
+}
+
 struct waiter *ledger_wait (struct broker *b, struct session *s,
                             const struct waiter_record *r)
 {
@@ -249,8 +335,12 @@ struct waiter *ledger_wait (struct broker *b, struct session *s,
 
     w->r = *r;
     w->session = s;
+    w->t = ticket_of (w);
     session_open (s, r->seq, r->number);
     table_add (&b->waiters, w);
+    w->lane = dispatch_lane (&b->dispatch, s->pool, s->project);
+    dispatch_add (&b->dispatch, w->lane, &w->t, b->turned);
+    outlook_came (&w->t);
     s->project->queued++;
     b->changes++;
     return w;
@@ -270,6 +360,10 @@ void ledger_unwait (struct broker *b, struct waiter *w, struct outbox *out)
 
     session_close (w->session, w->r.seq);
     w->session->project->queued--;
+    if (w->due.count)
+        ranks_remove (&w->lane->due, &w->due);
+    if (w->t.lane)
+        dispatch_remove (&b->dispatch, &w->t);
     if (w->stored)
         outbox_change (out, CHANGE_WAITER, number, NULL);
     b->changes++;

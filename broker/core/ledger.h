@@ -14,8 +14,11 @@ void ledger_session (struct broker *b, const struct session *s,
                      struct outbox *out);
 void ledger_lease (struct broker *b, const struct lease *l, struct outbox *out);
 void ledger_meta (struct broker *b, struct outbox *out);
-/* A SET_MAX that the file has overruled since is not to come back. */
-void ledger_settle_max (struct broker *b, struct outbox *out);
+/* What people say of a project; once that is nothing, its record goes. */
+void ledger_project (struct broker *b, struct project *p, struct outbox *out);
+/* A SET_MAX, SET_POLICY or SET_PRIORITY that the file has overruled since is
+ * not to come back. */
+void ledger_settle (struct broker *b, struct outbox *out);
 
 /* What the watcher looks at has changed. */
 void ledger_watch (struct broker *b);
@@ -49,6 +52,20 @@ void ledger_kill (struct broker *b, struct lease *l, uint64_t kill, int64_t now,
 /* Its holder is lost: -> LIMBO. Remote: time alone releases it at `until`. */
 void ledger_orphan (struct broker *b, struct lease *l, int64_t until,
                     int64_t beaten, int64_t now, struct outbox *out);
+
+/* ACTIVE -> PARKED, one slot of a tree: it does not count until the tree comes
+ * back. */
+void ledger_park (struct broker *b, struct lease *l, int64_t now,
+                  struct outbox *out);
+/* `w` wants its parked tree to go on, and was granted `count` slots from `first`
+ * on, which are in the table: the tree runs under them now, and what it had
+ * before is released. The caller takes `w` out of the queue. */
+void ledger_unpark (struct broker *b, const struct waiter *w, uint64_t first,
+                    unsigned count, struct outbox *out);
+/* The request that wants the tree of this PARKED lease to go on; NULL: there
+ * is none. */
+struct waiter *ledger_parked_waiter (const struct broker *b,
+                                     const struct lease *l);
 
 /* LOST: its leases go to LIMBO, its requests are dropped, it is forgotten. */
 void ledger_lose (struct broker *b, struct session *s, const char *why,

@@ -31,7 +31,7 @@ struct line {
 
 struct outbox {
     struct block *blocks, *spare;
-    struct list sent, published, changes, lines;
+    struct list sent, published, changes, lines, runs;
     bool flush;
 };
 
@@ -60,6 +60,7 @@ void outbox_destroy (struct outbox *o)
     free (o->published.at);
     free (o->changes.at);
     free (o->lines.at);
+    free (o->runs.at);
     free (o);
 }
 
@@ -89,6 +90,7 @@ void outbox_clear (struct outbox *o)
     o->published.count = 0;
     o->changes.count = 0;
     o->lines.count = 0;
+    o->runs.count = 0;
     o->flush = false;
 }
 
@@ -169,6 +171,7 @@ static size_t record_size (enum change_kind kind)
     case CHANGE_LEASE: return sizeof (struct lease_record);
     case CHANGE_WAITER: return sizeof (struct waiter_record);
     case CHANGE_META: return sizeof (struct meta_record);
+    case CHANGE_PROJECT: return sizeof (struct project_record);
     }
     return 0;
 }
@@ -184,6 +187,21 @@ void outbox_change (struct outbox *o, enum change_kind kind, uint64_t key,
         .key = key,
         .record = record ? copied (o, record, record_size (kind)) : NULL,
     };
+}
+
+void outbox_run (struct outbox *o, const struct run_record *run)
+{
+    *(struct run_record *) append (&o->runs, sizeof *run) = *run;
+}
+
+size_t outbox_runs (const struct outbox *o)
+{
+    return o->runs.count;
+}
+
+const struct run_record *outbox_run_at (const struct outbox *o, size_t i)
+{
+    return (const struct run_record *) o->runs.at + i;
 }
 
 void outbox_require_flush (struct outbox *o)

@@ -24,12 +24,18 @@ struct path {
     uint8_t id[255];
 };
 
-enum change_kind { CHANGE_SESSION, CHANGE_LEASE, CHANGE_WAITER, CHANGE_META };
+enum change_kind {
+    CHANGE_SESSION,
+    CHANGE_LEASE,
+    CHANGE_WAITER,
+    CHANGE_META,
+    CHANGE_PROJECT
+};
 
 struct change {
     enum change_kind kind;
     bool deleted;
-    uint64_t key;           // session id, token, enqueue number; 0 for meta
+    uint64_t key;           // session id, token, a number; 0 for meta
     const void *record;     // struct *_record, NULL if deleted; the outbox's
 };
 
@@ -60,6 +66,8 @@ void outbox_publish (struct outbox *o, const char *topic, enum verb verb,
 void outbox_change (struct outbox *o, enum change_kind kind, uint64_t key,
                     const void *record);    // NULL: deleted
 void outbox_require_flush (struct outbox *o);
+/* For history.db: lost without harm. */
+void outbox_run (struct outbox *o, const struct run_record *run);
 /* One line "word key=value ..." without time. Whoever prints it escapes what no
  * terminal should see; a peer's text in key="..." goes by outbox_quoted (). */
 void outbox_journal (struct outbox *o, enum journal_level level,
@@ -76,6 +84,8 @@ struct publication outbox_publication (const struct outbox *o, size_t i);
 size_t outbox_changed (const struct outbox *o);
 struct change outbox_change_at (const struct outbox *o, size_t i);
 bool outbox_flush (const struct outbox *o);
+size_t outbox_runs (const struct outbox *o);
+const struct run_record *outbox_run_at (const struct outbox *o, size_t i);
 size_t outbox_lines (const struct outbox *o);
 const char *outbox_line (const struct outbox *o, size_t i,
                          enum journal_level *ret_level);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* policy.h - in which order the waiters of a host are served, and how much
+/* policy.h - in which order those who wait are served, and how much they get
  *
  * A policy is one file behind this interface. Under every policy the first in
  * order that is not passed over blocks the rest until it is served: that is
- * the round's rule, not the policy's.
+ * the walk's rule (dispatch.h), not the policy's.
  */
 #ifndef SLOTBUS_POLICY_H
 #define SLOTBUS_POLICY_H
@@ -13,21 +13,31 @@
 #include <stdint.h>
 
 #include "core/settings.h"
-#include "core/waitq.h"
+
+struct dispatch;
+struct lane;
+struct ticket;
 
 struct scheduler {
     const char *name;
     bool partial; // a request without a min is content with one slot
-    /* Put the waiters of one host, given by number, into dispatch order. */
-    void (*order) (struct waiter **queue, size_t count, int64_t now);
-    /* How many slots `w` gets now that `room` are to be had for it; 0: it
-     * waits. Never less than its min, never more than its count or `room`. */
-    unsigned (*amount) (const struct waiter *w, unsigned room);
+    /* Where a ticket stands in its lane: by key, then by number. */
+    int64_t (*key) (const struct ticket *t, const struct settings *settings);
+    /* Lanes are merged by the keys of their heads; with this instead by how
+     * much a lane has beyond what it should, `ahead` being what those of it
+     * want that are before. */
+    int64_t (*surplus) (const struct lane *lane, uint64_t ahead);
+    /* A round begins. May be NULL. */
+    void (*prepare) (struct dispatch *d, int64_t now);
+    /* What is granted of `room` slots, which are at least its min; 0: nothing
+     * yet. */
+    unsigned (*amount) (const struct ticket *t, unsigned room);
 };
 
 extern const struct scheduler policy_fifo;
+extern const struct scheduler policy_fair;
+extern const struct scheduler policy_priority;
 
-/* The policy of that name; fifo where it is not there. */
 const struct scheduler *policy_of (enum policy policy);
 const char *policy_name (enum policy policy);
 

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "core/policy.h"
+#include "core/dispatch.h"
 
-/* Strict arrival order: that of the numbers, which the queue is in already. */
-static void order (struct waiter **queue, size_t count, int64_t now)
+/* Strict arrival order: that of the numbers. */
+static int64_t key (const struct ticket *t, const struct settings *settings)
 {
-    (void) queue;
-    (void) count;
-    (void) now;
+    (void) t;
+    (void) settings;
+    return 0;
 }
 
-static unsigned amount (const struct waiter *w, unsigned room)
+static unsigned amount (const struct ticket *t, unsigned room)
 {
-    if (room < w->r.min)
-        return 0;
-    return room < w->r.count ? room : w->r.count;
+    return room < t->count ? room : t->count;
 }
 
-const struct scheduler policy_fifo = {"fifo", false, order, amount};
+const struct scheduler policy_fifo = {
+    .name = "fifo",
+    .key = key,
+    .amount = amount,
+};

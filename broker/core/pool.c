@@ -74,6 +74,7 @@ struct pool *pools_have (struct pools *p, const char *host,
     pool->bucket_at = now;
     pool->number = pool->health_number = p->retired;
     health_init (&pool->health);
+    response_init (&pool->response);
     p->at[p->count++] = pool;
     pool->max_slots = max_for (pool, settings);
     return pool;
@@ -120,7 +121,7 @@ void pools_clear (struct pools *p)
 
 unsigned pool_effective (const struct pool *p)
 {
-    return p->max_slots;
+    return response_effective (&p->response, p->max_slots);
 }
 
 static void fill (struct pool *p, unsigned burst, int64_t now)

@@ -18,7 +18,12 @@
 #include <stdint.h>
 
 #include "core/health.h"
+#include "core/ranks.h"
+#include "core/response.h"
 #include "core/settings.h"
+
+struct lane;
+struct ticket;
 
 struct pool {
     char host[65];
@@ -26,6 +31,7 @@ struct pool {
     unsigned cores;     // of another host, the most that a session of it
     uint64_t memory_bytes; // could use; 0 = not known
     struct health health;
+    struct response response; // to it
 
     unsigned in_use, waiting, sessions; // as of the last tally
 
@@ -33,6 +39,24 @@ struct pool {
      * of a slot; below zero after a grant that was larger than the bucket. */
     int64_t bucket, bucket_at;
     int64_t paced_until; // a waiter waits for that; 0 = none
+
+    /* Of the scheduler (dispatch.h). */
+    struct ticket *blocker; // the first that waits and blocks,
+    int why;                // enum reason: for what
+    struct ticket *turn;    // `fair`: first until it is served
+    int64_t gather_until;   // `fair`: until then those that came since
+    uint64_t gather_from;   // this number wait for each other; 0 = none do
+    const struct lane *kept; // `fair`: what was asked back is kept for it,
+    int64_t kept_until;      // for so long; NULL: nothing is
+    unsigned decided;       // tickets that only the pace keeps waiting,
+    bool behind;            // and others have come since: they are next
+    struct ranks order;     // all that wait, but trees that come back: where
+                            // the policy needs no more than a key
+    unsigned backs;         // of these others
+    unsigned largest;       // of all that ever waited: slots
+    const struct ticket *turn_before; // when those who wait were told last
+    int64_t free_before;
+    uint64_t moved; // rises with what may change anybody's outlook
 
     uint64_t number, digest; // POOL as last published
     uint64_t health_number;  // HEALTH as last published
@@ -66,7 +90,7 @@ struct pool *pools_empty (const struct pools *p);
 void pools_remove (struct pools *p, struct pool *pool);
 void pools_clear (struct pools *p);
 
-/* What its health allows now. */
+/* What its health allows now; more than max_slots with a bonus. */
 unsigned pool_effective (const struct pool *p);
 
 /* May `count` more slots start now? When not, says when (paced_until). */

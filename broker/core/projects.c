@@ -33,13 +33,30 @@ struct project *projects_find (const struct projects *p, const char *name)
     return NULL;
 }
 
-static void configure (struct project *project, const struct settings *settings)
+unsigned project_config_priority (const struct project *p)
+{
+    return p->configured ? p->configured->priority : DEFAULT_PRIORITY;
+}
+
+/* Of file and command the later change wins: SET_PRIORITY holds until the file
+ * says something else than it did then. */
+static unsigned choose_priority (const struct project *p)
+{
+    unsigned config = project_config_priority (p);
+
+    return p->said.prioritised && p->said.config_priority == config
+               ? p->said.priority
+               : config;
+}
+
+void project_configure (struct project *project,
+                        const struct settings *settings)
 {
     const struct project_settings *c =
         settings_find_project (settings, project->name);
 
     project->configured = c;
-    project->priority = c ? c->priority : DEFAULT_PRIORITY;
+    project->priority = choose_priority (project);
     project->max = c && c->max ? c->max : settings->max_per_project;
     if (c && c->display[0])
         copy_text (project->display, sizeof project->display, c->display);
@@ -55,7 +72,7 @@ struct project *projects_have (struct projects *p, const char *name,
         return p->at[i];
     project = new_zeroed (sizeof *project);
     copy_text (project->name, sizeof project->name, name);
-    configure (project, settings);
+    project_configure (project, settings);
     project->lease_number = p->retired;
     project->queue_number = p->retired;
     if (p->count == p->capacity) {
@@ -73,12 +90,25 @@ void projects_configure (struct projects *p, const struct settings *settings)
     for (unsigned i = 0; i < settings->project_count; i++)
         projects_have (p, settings->projects[i].name, settings);
     for (size_t i = 0; i < p->count; i++)
-        configure (p->at[i], settings);
+        project_configure (p->at[i], settings);
 }
 
 static bool is_empty (const struct project *p)
 {
-    return !p->configured && !project_counted (p) && !p->queued && !p->sessions;
+    return !p->configured && !p->said.number && !project_counted (p) &&
+           !p->parked && !p->queued && !p->sessions;
+}
+
+bool projects_may_say (const struct projects *p, const char *name)
+{
+    const struct project *project = projects_find (p, name);
+    unsigned said = 0;
+
+    if (project && (project->configured || project->said.number))
+        return true;
+    for (size_t i = 0; i < p->count; i++)
+        said += p->at[i]->said.number != 0;
+    return said < MAX_SAID;
 }
 
 static uint64_t later (uint64_t a, uint64_t b)

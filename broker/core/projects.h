@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* projects.h - who the slots are for
  *
- * Configured projects are always here; others come with their first session
- * or lease and go when nothing is left of them. Sorted by key and found by
+ * Configured projects are always here, and those that people said something of
+ * (paused, another priority); others come with their first session or lease
+ * and go when nothing is left of them. Sorted by key and found by
  * binary search: keys are chosen by peers, and cannot collide.
  *
  * The figures are what the last state_tally () counted, plus what the round
@@ -15,22 +16,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/records.h"
 #include "core/settings.h"
+
+/* A peer can pause projects of any name; it cannot fill the disk with them. */
+enum { MAX_SAID = 1024 };
+
+struct ticket;
 
 struct project {
     char name[MAX_KEY_BYTES + 1];
     char display[65];
     const struct project_settings *configured; // NULL; borrowed
-    unsigned priority, max;
+    unsigned priority, max; // as they are in force
+    struct project_record said; // by people; number 0: nothing
 
-    uint64_t cap_first, cap_next; // see judge.h
+    struct ticket *cap_blocker; // its cap keeps that waiting (dispatch.h)
+    unsigned planned;           // `fair`: slots, by the decision being made
     unsigned held, limbo;     // slots: ACTIVE + KILLING, and LIMBO
     unsigned waiting, queued; // slots, requests
+    unsigned parked;          // slots that do not count
     unsigned sessions;
-
-    uint64_t pass;          // the pass that the next two belong to
-    bool skipped;           // an earlier request of it was passed over
-    uint64_t skipped_count; // slots that such requests want
 
     uint64_t lease_number, lease_digest; // as last published
     uint64_t queue_number, queue_digest;
@@ -47,10 +53,17 @@ struct project *projects_find (const struct projects *p, const char *name);
 /* The one that there is, or a new one. */
 struct project *projects_have (struct projects *p, const char *name,
                                const struct settings *settings);
+/* Takes over what is configured, and what people said since. */
+void project_configure (struct project *project,
+                        const struct settings *settings);
+/* Its priority as the configuration has it. */
+unsigned project_config_priority (const struct project *p);
+/* Is there room for a record of what people say of it? */
+bool projects_may_say (const struct projects *p, const char *name);
 /* After `settings` changed: adds and takes over what is configured. */
 void projects_configure (struct projects *p, const struct settings *settings);
-/* One that is not configured and that the last tally found empty; NULL: there
- * is none. */
+/* One that is not configured, that nobody said anything of and that the last
+ * tally found empty; NULL: there is none. */
 struct project *projects_empty (const struct projects *p);
 /* Forget it. */
 void projects_remove (struct projects *p, struct project *project);

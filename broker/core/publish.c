@@ -5,9 +5,14 @@
 #include <stdio.h>
 
 #include "core/memory.h"
+#include "core/outlook.h"
 #include "core/status.h"
 
-enum { TOPIC_BYTES = 80 };
+enum {
+    TOPIC_BYTES = 80,
+    SHORT_QUEUE = 256, // requests
+    QUEUES_MS = 250
+};
 
 /* A topic's number rises when the digest of what it says changes. */
 static bool is_news (uint64_t *number, uint64_t *old, uint64_t digest)
@@ -41,17 +46,21 @@ static void fill_pool (const struct broker *b, const struct pool *pool,
     m->disk_full = b->disk_full;
 }
 
+/* The figure of a cause goes on by itself: that is no change. */
 static void publish_pool (struct broker *b, struct pool *pool,
                           struct outbox *out)
 {
     char topic[TOPIC_BYTES];
     struct msg_pool m;
+    uint64_t digest;
 
     fill_pool (b, pool, &m);
-    if (!is_news (&pool->number, &pool->digest,
-                  digest_bytes (DIGEST_START, &m, sizeof m)))
+    digest = digest_bytes (DIGEST_START, &m, sizeof m);
+    digest = digest_u64 (digest, pool->response.changes);
+    if (!is_news (&pool->number, &pool->digest, digest))
         return;
     m.number = pool->number;
+    status_pool_cause (b, pool, m.cause, sizeof m.cause);
     outbox_publish (out, topic_of ("pool", pool->host, topic), VERB_POOL, &m,
                     false);
 }
@@ -70,7 +79,7 @@ static void fill_lease (const struct broker *b, const struct project *p,
          i++) {
         const struct lease *l = leases_at (&b->leases, i);
 
-        if (l->project == p)
+        if (l->project == p && lease_counts (l))
             u64s_add (&m->tokens, l->r.token);
     }
 }
@@ -106,6 +115,7 @@ static uint64_t digest_waiter (uint64_t digest, const struct row_waiter *row)
     return digest_text (digest, row->reason);
 }
 
+/* The first of each lane of the project; one of several hosts' first. */
 static uint64_t fill_queue (const struct broker *b, const struct project *p,
                             int64_t now, struct msg_queue *m)
 {
@@ -115,17 +125,20 @@ static uint64_t fill_queue (const struct broker *b, const struct project *p,
     m->epoch = b->meta.epoch;
     copy_text (m->project, sizeof m->project, p->name);
     m->waiting = p->waiting;
-    for (size_t i = 0;
-         p->queued && i < b->waiters.count && m->requests_count < PAGE_ROWS;
-         i++) {
-        const struct waiter *w = b->waiters.at[i];
-        struct row_waiter *row = &m->requests[m->requests_count];
+    for (size_t i = 0; i < b->dispatch.lane_count; i++) {
+        const struct lane *lane = b->dispatch.lanes[i];
+        struct ticket *t = lane->project == p ? lane_first (lane) : NULL;
 
-        if (w->session->project != p)
-            continue;
-        status_waiter_row (w, now, row);
-        digest = digest_waiter (digest, row);
-        m->requests_count++;
+        for (; t && m->requests_count < PAGE_ROWS; t = lane_next (t)) {
+            struct row_waiter *row = &m->requests[m->requests_count++];
+            struct outlook outlook;
+
+            outlook_of (b, waiter_of (t), now, &outlook);
+            status_waiter_row (waiter_of (t), &outlook, now, row);
+            digest = digest_waiter (digest, row);
+            digest =
+                digest_u64 (digest, (uint64_t) waiter_of (t)->told_eta.high);
+        }
     }
     return digest_u64 (digest, p->waiting);
 }
@@ -144,6 +157,22 @@ static void publish_queue (struct broker *b, struct project *p, int64_t now,
                     false);
 }
 
+/* Each step of a long queue changes what is said of all of it: then it is said
+ * a few times a second, and not each time. */
+static void publish_queues (struct broker *b, int64_t now, struct outbox *out)
+{
+    bool is_long = b->waiters.count > SHORT_QUEUE;
+
+    if (is_long && b->queues_at + QUEUES_MS > now) {
+        b->queues_due = b->queues_at + QUEUES_MS;
+        return;
+    }
+    for (size_t i = 0; i < b->projects.count; i++)
+        publish_queue (b, b->projects.at[i], now, out);
+    b->queues_at = now;
+    b->queues_due = 0;
+}
+
 /* ---- broker ---- */
 
 static void publish_broker (struct broker *b, struct outbox *out)
@@ -154,6 +183,7 @@ static void publish_broker (struct broker *b, struct outbox *out)
     m.epoch = b->meta.epoch;
     copy_text (m.broker, sizeof m.broker, b->meta.broker);
     copy_text (m.version, sizeof m.version, b->self.version);
+    copy_text (m.policy, sizeof m.policy, b->dispatch.policy->name);
     m.sessions = b->sessions.count;
     m.disk_full = b->disk_full;
     m.learning = b->learning;
@@ -300,14 +330,15 @@ void publish_project_gone (struct broker *b, struct project *p,
 
 void publish_changes (struct broker *b, int64_t now, struct outbox *out)
 {
+    if (b->queues_due && b->queues_due <= now)
+        publish_queues (b, now, out);
     if (b->published == b->changes)
         return;
     for (size_t i = 0; i < b->pools.count; i++)
         publish_pool (b, b->pools.at[i], out);
-    for (size_t i = 0; i < b->projects.count; i++) {
+    for (size_t i = 0; i < b->projects.count; i++)
         publish_lease (b, b->projects.at[i], out);
-        publish_queue (b, b->projects.at[i], now, out);
-    }
+    publish_queues (b, now, out);
     publish_broker (b, out);
     b->published = b->changes;
 }

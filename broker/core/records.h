@@ -13,7 +13,14 @@
 
 #include "protocol/message.h"
 
-enum lease_state { LEASE_NONE, LEASE_ACTIVE, LEASE_KILLING, LEASE_LIMBO };
+/* PARKED does not count: its tree waits, and has given the slot back. */
+enum lease_state {
+    LEASE_NONE,
+    LEASE_ACTIVE,
+    LEASE_KILLING,
+    LEASE_LIMBO,
+    LEASE_PARKED
+};
 
 /* Which process, for certain: a pid with its start time in clock ticks. */
 struct process {
@@ -81,6 +88,8 @@ struct lease_record {
     double percent;                 // NaN = not said
     bool validating;
     char note[257];
+    int64_t eta_low_ms, eta_high_ms; // run time as forecast at the grant; 0 =
+                                     // there was no forecast
 };
 
 /* A request that waits. */
@@ -94,6 +103,8 @@ struct waiter_record {
     uint32_t priority;
     bool run, bound, preemptible;
     int64_t since;                  // monotonic ms
+    uint64_t parked;                // a token of the parked tree that wants to
+                                    // go on; 0 = none
     char labels[1025];
 };
 
@@ -106,6 +117,35 @@ struct meta_record {
     uint32_t max_slots;             // by SET_MAX, 0 = by the configuration
     uint32_t config_max_slots;      // what the configuration said then: of
                                     // file and command the later change wins
+    uint32_t policy;                // by SET_POLICY: 1 + enum policy, 0 = by
+                                    // the configuration
+    uint32_t config_policy;         // 1 + what the configuration said then
+};
+
+/* What people said of a project; none of it: no record. */
+struct project_record {
+    uint64_t number;                // of the record: never used again
+    char name[MAX_KEY_BYTES + 1];
+    bool paused;
+    char reason[257];               // of the pause
+    bool prioritised;               // by SET_PRIORITY:
+    uint32_t priority;
+    uint32_t config_priority;       // what the configuration said then
+};
+
+/* A slot from its grant to its end, for history.db: written once, and never
+ * read back by the core but as durations (forecast.h). */
+struct run_record {
+    uint64_t token;
+    char project[MAX_KEY_BYTES + 1];
+    char label[257];
+    char host[65];
+    int64_t wait_ms, run_ms;
+    char outcome[17];               // "done", "failed", "killed", "lost",
+                                    // "released"
+    uint32_t status;                // exit status of its command
+    uint64_t memory_bytes, cpu_ms;  // of its tree; 0 = not known
+    int64_t eta_low_ms, eta_high_ms;
 };
 
 #endif

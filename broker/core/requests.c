@@ -27,8 +27,25 @@ static uint64_t digest_of (const struct msg_request *in)
     d = digest_u64 (d, in->supervisor);
     d = digest_u64 (d, in->start);
     d = digest_u64 (d, in->priority);
+    if (in->parked)
+        d = digest_u64 (d, in->parked);
     return digest_u64 (
         d, (uint64_t) (in->run | in->bound << 1 | in->preemptible << 2));
+}
+
+/* The round answers it, once. */
+static void expect_answer (struct broker *b, const struct call *c,
+                           struct waiter *w)
+{
+    if (b->unanswered_count == b->unanswered_room) {
+        b->unanswered_room = b->unanswered_room ? 2 * b->unanswered_room : 16;
+        b->unanswered =
+            resized (b->unanswered, b->unanswered_room, sizeof *b->unanswered);
+    }
+    if (!w->unanswered)
+        b->unanswered[b->unanswered_count++] = w->r.number;
+    w->unanswered = true;
+    w->answer_to = c->peer->path;
 }
 
 /* It waits: this is where to answer it now. */
@@ -39,8 +56,7 @@ static enum err replay_waiter (struct broker *b, struct call *c,
 
     if (w->r.digest != digest_of (&c->in->request))
         return ERR_CONFLICT;
-    w->unanswered = true;
-    w->answer_to = c->peer->path;
+    expect_answer (b, c, w);
     return ERR_NONE;
 }
 
@@ -79,9 +95,11 @@ static enum err replay (struct broker *b, struct call *c)
 
 static unsigned min_of (const struct broker *b, const struct msg_request *in)
 {
+    if (in->parked)
+        return (unsigned) in->count; // a tree has all its slots, or none
     if (in->min)
         return (unsigned) in->min;
-    return b->policy->partial ? 1 : (unsigned) in->count;
+    return b->dispatch.policy->partial ? 1 : (unsigned) in->count;
 }
 
 static enum err check_possible (const struct broker *b, struct call *c)
@@ -112,6 +130,36 @@ static enum err check_queue (const struct broker *b, struct call *c)
     return ERR_QUEUE_FULL;
 }
 
+static unsigned slots_of_tree (const struct broker *b, const struct lease *of)
+{
+    unsigned count = 0;
+
+    for (struct lease *l = NULL; (l = lease_next_of_tree (&b->leases, of, l));)
+        count++;
+    return count;
+}
+
+/* A tree that wants to go on has as many slots as it gave back. */
+static enum err check_parked (const struct broker *b, struct call *c)
+{
+    const struct msg_request *in = &c->in->request;
+    const struct lease *l = leases_find (&b->leases, in->parked);
+
+    c->key = "parked";
+    if (!l)
+        return in->parked >= b->next_token ? ERR_NOT_FOUND : ERR_EXPIRED;
+    if (l->r.session != c->from->r.id)
+        return ERR_NOT_ALLOWED;
+    if (l->r.state != LEASE_PARKED)
+        return ERR_EXPIRED;
+    if (in->count != slots_of_tree (b, l) || (in->min && in->min != in->count))
+        return bad_value (c, "count", "expected as many as its tree has");
+    if (ledger_parked_waiter (b, l))
+        return ERR_CONFLICT;
+    c->key = NULL;
+    return ERR_NONE;
+}
+
 static enum err check (const struct broker *b, struct call *c)
 {
     const struct msg_request *in = &c->in->request;
@@ -123,7 +171,9 @@ static enum err check (const struct broker *b, struct call *c)
         return bad_arg (c, "count");
     if (in->min > in->count)
         return bad_value (c, "min", "expected at most count");
-    e = check_possible (b, c);
+    e = in->parked ? check_parked (b, c) : ERR_NONE;
+    if (!e)
+        e = check_possible (b, c);
     return e ? e : check_queue (b, c);
 }
 
@@ -142,6 +192,7 @@ static void enqueue (struct broker *b, struct call *c)
         .run = in->run,
         .bound = in->bound,
         .preemptible = in->preemptible,
+        .parked = in->parked,
         .since = c->now,
     };
     struct waiter *w;
@@ -150,9 +201,8 @@ static void enqueue (struct broker *b, struct call *c)
     session_accept (c->from, in->seq);
     ledger_session (b, c->from, c->out);
     w = ledger_wait (b, c->from, &r);
-    w->nowait = in->nowait;
-    w->unanswered = true;
-    w->answer_to = c->peer->path;
+    w->t.nowait = in->nowait;
+    expect_answer (b, c, w);
 }
 
 enum err on_request (struct broker *b, struct call *c)

@@ -10,6 +10,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/answers.h"
+#include "core/forecast.h"
 #include "core/ledger.h"
 #include "core/memory.h"
 
@@ -25,6 +27,13 @@ static void above (uint64_t *next, uint64_t used)
         *next = used + 1;
 }
 
+/* Nobody knows what it is good for any more. */
+static void stray (struct broker *b, enum change_kind kind, uint64_t key)
+{
+    b->strays = resized (b->strays, b->stray_count + 1, sizeof *b->strays);
+    b->strays[b->stray_count++] = (struct stray){kind, key};
+}
+
 void broker_restore_lease (struct broker *b, const struct lease_record *r)
 {
     struct lease *l;
@@ -34,7 +43,7 @@ void broker_restore_lease (struct broker *b, const struct lease_record *r)
         return;
     l = ledger_add_lease (b, r, NULL);
     if (r->state != LEASE_ACTIVE && r->state != LEASE_KILLING)
-        l->r.state = LEASE_LIMBO;
+        l->r.state = r->state == LEASE_PARKED ? LEASE_PARKED : LEASE_LIMBO;
 }
 
 void broker_restore_waiter (struct broker *b, const struct waiter_record *r)
@@ -45,12 +54,45 @@ void broker_restore_waiter (struct broker *b, const struct waiter_record *r)
     if (!r->number || table_find (&b->waiters, r->number))
         return;
     if (!s || session_number (s, r->seq) || !session_fits (s)) {
-        b->strays = resized (b->strays, b->stray_count + 1, sizeof *b->strays);
-        b->strays[b->stray_count++] = r->number;
+        stray (b, CHANGE_WAITER, r->number);
         return;
     }
     session_accept (s, r->seq);
     ledger_wait (b, s, r)->stored = true;
+}
+
+/* Can a broker have written it? */
+static bool says_something (const struct project_record *r)
+{
+    return project_key_valid (r->name) && (r->paused || r->prioritised) &&
+           r->priority <= MAX_PRIORITY;
+}
+
+void broker_restore_project (struct broker *b, const struct project_record *r)
+{
+    struct project *p;
+
+    above (&b->next_number, r->number);
+    if (!r->number)
+        return;
+    p = projects_find (&b->projects, r->name);
+    if (p && p->said.number == r->number)
+        return;
+    if (!says_something (r) || (p && p->said.number) ||
+        !projects_may_say (&b->projects, r->name)) {
+        stray (b, CHANGE_PROJECT, r->number);
+        return;
+    }
+    p = projects_have (&b->projects, r->name, &b->settings);
+    p->said = *r;
+    project_configure (p, &b->settings);
+    b->changes++;
+}
+
+void broker_restore_duration (struct broker *b, const char *project,
+                              const char *label, int64_t run_ms)
+{
+    forecasts_learn (b->forecasts, project, label, run_ms);
 }
 
 void broker_restore_damaged (struct broker *b, uint64_t token)
@@ -121,18 +163,37 @@ static void resume_lease (struct broker *b, struct lease *l, int64_t now,
     l->unnamed = 0;
     if (l->damaged)
         return;
+    if (l->r.state == LEASE_PARKED && (!l->r.tree || !l->r.cookie)) {
+        l->r.state = LEASE_ACTIVE; // what has no tree cannot come back
+        ledger_lease (b, l, out);
+    }
     if (l->r.state != LEASE_LIMBO && !held)
         ledger_orphan (b, l, until, now, now, out);
     l->until = until;
     l->beaten = now;
 }
 
-/* Requests that nobody waits for any more. */
+/* Requests that nobody waits for any more, and the like. */
 static void drop_strays (struct broker *b, struct outbox *out)
 {
     for (size_t i = 0; i < b->stray_count; i++)
-        outbox_change (out, CHANGE_WAITER, b->strays[i], NULL);
+        outbox_change (out, b->strays[i].kind, b->strays[i].key, NULL);
     b->stray_count = 0;
+}
+
+/* Who wants a tree to go on that is not parked, or wants it twice, is told that
+ * this is over. */
+static void drop_returns (struct broker *b, struct outbox *out)
+{
+    for (size_t i = b->waiters.count; i-- > 0;) {
+        struct waiter *w = b->waiters.at[i];
+        const struct lease *l = leases_find (&b->leases, w->r.parked);
+
+        if (w->r.parked &&
+            (!l || l->r.state != LEASE_PARKED || l->r.session != w->r.session ||
+             ledger_parked_waiter (b, l) != w))
+            answer_dropped (b, w, ERR_EXPIRED, "nothing is parked there", out);
+    }
 }
 
 void broker_start (struct broker *b, int64_t now, struct outbox *out)
@@ -148,17 +209,20 @@ void broker_start (struct broker *b, int64_t now, struct outbox *out)
     }
     for (size_t i = 0; i < leases_count (&b->leases); i++)
         resume_lease (b, leases_at (&b->leases, i), now, out);
+    drop_returns (b, out);
     for (size_t i = 0; i < b->waiters.count; i++) {
         struct waiter *w = b->waiters.at[i];
 
-        w->r.since = past (w->r.since, now);
+        w->t.since = w->r.since = past (w->r.since, now);
     }
-    ledger_settle_max (b, out);
+    dispatch_reorder (&b->dispatch, b->dispatch.policy);
+    for (size_t i = 0; i < b->pools.count; i++)
+        b->pools.at[i]->gather_until = 0; // nobody here is new
+    ledger_settle (b, out);
     ledger_watch (b);
     outbox_journal (out, b->learning ? JOURNAL_WARNING : JOURNAL_INFO,
                     "start    epoch=%" PRIu64
                     " sessions=%zu leases=%zu waiting=%zu learning=%s",
                     b->meta.epoch, b->sessions.count, leases_count (&b->leases),
                     b->waiters.count, b->learning ? "true" : "false");
-    state_log_policy (b, out);
 }

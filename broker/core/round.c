@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "core/round.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "core/answers.h"
-#include "core/judge.h"
 #include "core/ledger.h"
 #include "core/memory.h"
-
-enum { MOST_IDLE_PASSES = 4 };
+#include "core/outlook.h"
+#include "core/reclaim.h"
 
 /* ---- granting ---- */
 
@@ -71,7 +70,7 @@ static void log_grant (const struct broker *b, const struct lease *l,
     outbox_journal (out, JOURNAL_INFO,
                     "grant    session=%" PRIu64
                     " project=%s token=%s in_use=%u/%u waited_ms=%" PRId64,
-                    l->r.session, l->r.project, tokens, b->in_use,
+                    l->r.session, l->r.project, tokens, b->dispatch.in_use,
                     b->settings.max_slots, l->r.waited_ms);
 }
 
@@ -93,153 +92,114 @@ static struct lease *add_leases (struct broker *b, const struct waiter *w,
     return l;
 }
 
-static void grant (struct broker *b, struct walk *walk, struct waiter *w,
-                   unsigned count)
+static void grant (struct broker *b, struct waiter *w, unsigned count,
+                   int64_t now, struct outbox *out)
 {
     struct session *s = w->session;
     const struct path *to = w->unanswered ? &w->answer_to : &s->path;
     struct lease *l;
 
-    assert (count <= state_free (b, walk->pool)); // I1
-    l = add_leases (b, w, count, walk->now, walk->out);
-    s->project->held += count;
-    walk->pool->in_use += count;
-    b->in_use += count;
-    pool_spend (walk->pool, count, b->settings.grant_burst, walk->now);
+    dispatch_take (&b->dispatch, &w->t, count, now);
+    s->holder.held += count;
+    l = add_leases (b, w, count, now, out);
+    if (w->r.parked)
+        ledger_unpark (b, w, l->r.first, count, out);
     if (!s->r.own || b->settings.power)
-        outbox_require_flush (walk->out);
+        outbox_require_flush (out);
     if (w->unanswered || session_hears (s))
-        answer_grant (b, to, l, walk->out);
-    log_grant (b, l, walk->out);
-    ledger_unwait (b, w, walk->out);
+        answer_grant (b, to, l, out);
+    log_grant (b, l, out);
+    ledger_unwait (b, w, out);
 }
 
 /* A request that would not wait leaves no trace: its seq may come again. */
-static void turn_away (struct broker *b, struct walk *walk, struct waiter *w)
+static void turn_away (struct broker *b, struct waiter *w, enum reason reason,
+                       int64_t now, struct outbox *out)
 {
     struct session *s = w->session;
     uint64_t seq = w->r.seq;
-    char detail[257];
+    char figure[201], detail[257];
 
-    snprintf (detail, sizeof detail, "%s: %.200s",
-              reason_name (w->outlook.reason), w->outlook.detail);
+    dispatch_detail (&b->dispatch, &w->t, reason, now, figure, sizeof figure);
+    snprintf (detail, sizeof detail, "%s: %s", reason_name (reason), figure);
     b->refused++;
-    answer_dropped (b, w, ERR_NOT_NOW, detail, walk->out);
+    answer_dropped (b, w, ERR_NOT_NOW, detail, out);
     session_forget (s, seq);
-    ledger_session (b, s, walk->out);
+    ledger_session (b, s, out);
 }
 
-static bool is_impossible (const struct broker *b, const struct waiter *w)
+static bool walk (struct broker *b, int64_t now, struct outbox *out)
 {
-    return w->r.min > state_limit (b, w->session->project, w->session->pool);
+    struct decision next;
+    bool granted = false;
+
+    dispatch_begin (&b->dispatch, now);
+    while (dispatch_next (&b->dispatch, now, &next)) {
+        struct waiter *w = waiter_of (next.ticket);
+
+        if (next.amount)
+            grant (b, w, next.amount, now, out);
+        else
+            turn_away (b, w, next.reason, now, out);
+        granted |= next.amount > 0;
+    }
+    return granted;
 }
 
-static void drop_impossible (struct broker *b, struct waiter *w,
-                             struct outbox *out)
+/* With several hosts once more after a walk that granted: what was granted on
+ * one may be what its project's cap leaves no more of on another, where it then
+ * blocks nobody (L1). */
+static void serve (struct broker *b, int64_t now, struct outbox *out)
 {
+    while (walk (b, now, out) && b->pools.count > 1)
+        ;
+}
+
+/* ---- what cannot be served any more ---- */
+
+static void drop_if_impossible (struct broker *b, struct waiter *w,
+                                struct outbox *out)
+{
+    unsigned limit = state_limit (b, w->session->project, w->session->pool);
     char detail[96];
 
+    if (w->r.min <= limit)
+        return;
     snprintf (detail, sizeof detail, "%u wanted, the limit is now %u", w->r.min,
-              state_limit (b, w->session->project, w->session->pool));
+              limit);
     answer_dropped (b, w, ERR_EXCEEDS_MAX, detail, out);
 }
 
-/* ---- the passes ---- */
-
-static struct walk walk_of (struct broker *b, struct pool *pool, int64_t now,
-                            struct outbox *out)
+static void drop_impossible (struct broker *b, struct outbox *out)
 {
-    b->pass++;
-    return (struct walk){.pool = pool, .now = now, .out = out};
-}
-
-/* Returns whether it still waits. */
-static bool serve (struct broker *b, struct walk *walk, struct waiter *w)
-{
-    unsigned amount;
-    enum reason reason;
-
-    if (is_impossible (b, w)) {
-        drop_impossible (b, w, walk->out);
-        return false;
-    }
-    reason = judge (b, walk, w, &amount);
-    if (reason == REASON_NONE) {
-        grant (b, walk, w, amount);
-        return false;
-    }
-    if (w->nowait) { // gone at once: nobody may be blocked by it
-        judge_explain (b, walk, w, reason);
-        turn_away (b, walk, w);
-        return false;
-    }
-    judge_pass_by (b, walk, w, reason);
-    return true;
-}
-
-/* Whoever is left has a reason: the first pass was thorough (L1). */
-static void explain_all (struct broker *b, struct pool *pool,
-                         struct waiter **queue, size_t count, int64_t now,
-                         struct outbox *out)
-{
-    struct walk walk = walk_of (b, pool, now, out);
-
-    for (size_t i = 0; i < count; i++) {
-        unsigned amount;
-        enum reason reason = judge (b, &walk, queue[i], &amount);
-
-        assert (reason != REASON_NONE);
-        walk.position++;
-        judge_explain (b, &walk, queue[i], reason);
-        judge_pass_by (b, &walk, queue[i], reason);
-    }
-}
-
-static size_t queue_of (const struct broker *b, const struct pool *pool,
-                        struct waiter **ret_queue)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < b->waiters.count; i++) {
-        struct waiter *w = b->waiters.at[i];
-
-        if (w->session->pool == pool)
-            ret_queue[count++] = w;
-    }
-    return count;
-}
-
-static void serve_pool (struct broker *b, struct pool *pool, int64_t now,
-                        struct outbox *out)
-{
-    struct waiter **queue =
-        resized (NULL, b->waiters.count, sizeof (struct waiter *));
-    size_t count = queue_of (b, pool, queue), left = 0;
-    struct walk walk = walk_of (b, pool, now, out);
-
-    b->policy->order (queue, count, now);
-    for (size_t i = 0; i < count; i++) {
-        if (serve (b, &walk, queue[i]))
-            queue[left++] = queue[i];
-    }
-    explain_all (b, pool, queue, left, now, out);
-    free (queue);
+    if (!b->limits_changed)
+        return;
+    b->limits_changed = false;
+    for (size_t i = b->waiters.count; i-- > 0;)
+        drop_if_impossible (b, b->waiters.at[i], out);
 }
 
 /* ---- what is said to those who wait ---- */
 
 /* The last of a thousand need not hear of each one that goes: all of them
- * would, every time. Below 64 every step counts. */
-static bool has_moved (unsigned told, unsigned now)
+ * would, every time. Below 8 every step counts. */
+static unsigned distance (unsigned a, unsigned b)
 {
-    return (told > now ? told - now : now - told) > told / 64;
+    return a > b ? a - b : b - a;
 }
 
-static bool is_news (const struct waiter *w)
+static bool has_moved (unsigned told, unsigned now)
 {
-    return w->session->repeat || w->told.reason != w->outlook.reason ||
-           has_moved (w->told.position, w->outlook.position) ||
-           has_moved (w->told.slots_ahead, w->outlook.slots_ahead);
+    return distance (told, now) > told / 8;
+}
+
+static bool is_news (const struct waiter *w, const struct outlook *now)
+{
+    const struct outlook *told = &w->told;
+
+    return told->reason != now->reason ||
+           has_moved (told->position, now->position) ||
+           has_moved (told->slots_ahead, now->slots_ahead);
 }
 
 static void log_queued (const struct waiter *w, struct outbox *out)
@@ -248,68 +208,194 @@ static void log_queued (const struct waiter *w, struct outbox *out)
                     "queued   session=%" PRIu64 " seq=%" PRIu64
                     " project=%s slots_ahead=%u reason=%s",
                     w->r.session, w->r.seq, w->session->r.project,
-                    w->outlook.slots_ahead, reason_name (w->outlook.reason));
+                    w->told.slots_ahead, reason_name (w->told.reason));
+}
+
+static unsigned slack (unsigned told, unsigned now)
+{
+    return told / 8 - distance (told, now);
+}
+
+static int64_t moved (const struct lane *lane)
+{
+    return (int64_t) (lane->moved + lane->pool->moved);
+}
+
+/* Nothing that is worth telling can have changed before its lane has moved by
+ * what is left of that eighth. */
+static void look_again (struct waiter *w, const struct outlook *now)
+{
+    unsigned position = slack (w->told.position, now->position);
+    unsigned slots = slack (w->told.slots_ahead, now->slots_ahead);
+
+    if (w->due.count)
+        ranks_remove (&w->lane->due, &w->due);
+    w->due = (struct rank_node){
+        .key = moved (w->lane) + 1 + (position < slots ? position : slots),
+        .number = w->r.number,
+        .weight = 1,
+    };
+    ranks_insert (&w->lane->due, &w->due);
+}
+
+/* To whoever asked, or unasked to who can hear that. */
+static void say (struct broker *b, struct waiter *w, int64_t now,
+                 struct outbox *out)
+{
+    const struct path *to = w->unanswered ? &w->answer_to : &w->session->path;
+
+    if (!w->unanswered && !session_hears (w->session))
+        return;
+    if (w->logged != w->told.reason)
+        log_queued (w, out);
+    w->logged = w->told.reason;
+    answer_queued (b, to, w, now, out);
+    w->unanswered = false;
 }
 
 static void tell (struct broker *b, struct waiter *w, int64_t now,
                   struct outbox *out)
 {
-    if (w->unanswered)
-        answer_queued (b, &w->answer_to, w, now, out);
-    else if (is_news (w) && session_hears (w->session))
-        answer_queued (b, &w->session->path, w, now, out);
-    else
+    struct outlook outlook;
+    bool news, again;
+
+    if (w->unanswered && w->t.nowait)
         return;
-    if (w->told.reason != w->outlook.reason)
-        log_queued (w, out);
-    w->unanswered = false;
-    w->told = w->outlook;
+    dispatch_explain (&b->dispatch, &w->t, now, &outlook);
+    news = is_news (w, &outlook) || outlook_is_news (w, now);
+    again = w->unanswered || w->session->repeat;
+    if (news || again) {
+        outlook_complete (b, w, now, &outlook);
+        w->told = outlook;
+        w->told_eta = w->eta;
+        b->changes += news;
+        say (b, w, now, out);
+    }
+    look_again (w, &outlook);
+}
+
+static void tell_lane (struct broker *b, const struct lane *lane, int64_t now,
+                       struct outbox *out)
+{
+    for (struct ticket *t = lane_first (lane); t; t = lane_next (t))
+        tell (b, waiter_of (t), now, out);
+}
+
+/* Reasons other than TURN are those of heads, but what concerns all of a lane
+ * or of the queue. */
+static void tell_heads (struct broker *b, struct lane *lane, int64_t now,
+                        struct outbox *out)
+{
+    struct ticket *first = lane_first (lane);
+    struct waiter *before = table_find (&b->waiters, lane->told);
+    bool paused = lane->project->said.paused;
+
+    if (paused != lane->told_paused)
+        tell_lane (b, lane, now, out);
+    else if (first)
+        tell (b, waiter_of (first), now, out);
+    if (before && &before->t != first)
+        tell (b, before, now, out);
+    lane->told_paused = paused;
+    lane->told = first ? first->number : 0;
+}
+
+/* Returns whether it has its answer. One that would not wait has none before it
+ * is known whether it must. */
+static bool answer (struct broker *b, struct waiter *w, int64_t now,
+                    struct outbox *out)
+{
+    struct outlook outlook;
+
+    if (w->t.nowait && (dispatch_is_gathering (&w->t) || w->t.decided))
+        return false;
+    if (w->t.nowait) {
+        dispatch_explain (&b->dispatch, &w->t, now, &outlook);
+        turn_away (b, w, outlook.reason, now, out);
+        return true;
+    }
+    if (!w->stored)
+        ledger_store_waiter (b, w, out);
+    tell (b, w, now, out);
+    return true;
+}
+
+static void tell_unanswered (struct broker *b, int64_t now, struct outbox *out)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < b->unanswered_count; i++) {
+        struct waiter *w = table_find (&b->waiters, b->unanswered[i]);
+
+        if (w && !answer (b, w, now, out))
+            b->unanswered[left++] = b->unanswered[i];
+    }
+    b->unanswered_count = left;
+}
+
+/* Its path is a new one, or it has been told of a conflict that is over. */
+static void tell_session (struct broker *b, struct session *s, int64_t now,
+                          struct outbox *out)
+{
+    if (s->holder.paused_until && s->holder.paused_until <= now) {
+        s->holder.paused_until = 0;
+        s->repeat = true;
+    }
+    if (!s->repeat || !session_hears (s))
+        return;
+    for (unsigned i = 0; i < s->open_count; i++)
+        tell (b, table_find (&b->waiters, s->open[i].number), now, out);
+    s->repeat = false;
+}
+
+static void tell_due (struct broker *b, const struct lane *lane, int64_t now,
+                      struct outbox *out)
+{
+    struct rank_node *first;
+
+    while ((first = ranks_first (&lane->due)) && first->key <= moved (lane))
+        tell (b, waiter_due (first), now, out);
+}
+
+/* Does something keep all of them waiting that did not, or no longer? */
+static bool concerns_all (struct broker *b)
+{
+    bool changed =
+        b->told_disk != b->disk_full || b->told_learning != b->learning;
+
+    b->told_disk = b->disk_full;
+    b->told_learning = b->learning;
+    return changed;
 }
 
 static void tell_all (struct broker *b, int64_t now, struct outbox *out)
 {
-    for (size_t i = 0; i < b->waiters.count; i++) {
-        struct waiter *w = b->waiters.at[i];
+    struct dispatch *d = &b->dispatch;
 
-        if (!w->stored)
-            ledger_store_waiter (b, w, out);
-        tell (b, w, now, out);
+    tell_unanswered (b, now, out);
+    if (concerns_all (b)) {
+        for (size_t i = 0; i < b->waiters.count; i++)
+            tell (b, b->waiters.at[i], now, out);
     }
-    for (size_t i = 0; i < b->sessions.count; i++) {
-        struct session *s = b->sessions.at[i];
-
-        s->repeat = s->repeat && !session_hears (s);
-    }
+    for (size_t i = 0; i < d->lane_count; i++)
+        tell_heads (b, d->lanes[i], now, out);
+    for (size_t i = 0; i < b->sessions.count; i++)
+        tell_session (b, b->sessions.at[i], now, out);
+    for (size_t i = 0; i < d->lane_count; i++)
+        tell_due (b, d->lanes[i], now, out);
 }
 
-static void serve_pools (struct broker *b, int64_t now, struct outbox *out)
-{
-    for (size_t i = 0; i < b->pools.count; i++) {
-        struct pool *pool = b->pools.at[i];
-
-        pool->paced_until = 0;
-        if (pool->waiting)
-            serve_pool (b, pool, now, out);
-    }
-}
-
-/* Caps and the sum are over all hosts: what is granted on one, or who comes
- * first there, may let pass or hold back on another that was served before it
- * (L1). Who comes first is settled after a few passes in which nothing is
- * granted; if not, the next round goes on. */
 void round_serve (struct broker *b, int64_t now, struct outbox *out)
 {
-    unsigned before, idle = 0;
-    bool again;
-
+    b->dispatch.disk_full = b->disk_full;
+    b->dispatch.learning = b->learning;
+    b->dispatch.learning_until = b->learning_until;
     state_tally (b);
-    do {
-        before = b->in_use;
-        judge_forget_firsts (b);
-        serve_pools (b, now, out);
-        again = judge_take_firsts (b) && ++idle < MOST_IDLE_PASSES;
-        again |= b->in_use != before;
-    } while (again && b->pools.count > 1);
+    state_respond (b, now, out);
+    drop_impossible (b, out);
+    serve (b, now, out);
+    reclaim_ask (b, now, out);
+    outlook_forecast (b, now);
     tell_all (b, now, out);
     state_tally (b);
 }

@@ -2,8 +2,10 @@
 /* round.h - the round that ends a batch: serve the queue, answer, tell
  *
  * Nothing else grants. It runs once a batch, so that requests that arrive
- * together are judged together, and twice through each host's queue: the
- * first pass grants, the second explains to whoever is left why he waits.
+ * together are judged together. What the scheduler decides (dispatch.h) is
+ * carried out; then those are told why they wait whom it concerns: whoever has
+ * no answer yet, the heads of the lanes, and of the others those whose place
+ * may have changed by more than they were told.
  */
 #ifndef SLOTBUS_ROUND_H
 #define SLOTBUS_ROUND_H

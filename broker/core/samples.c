@@ -20,16 +20,39 @@ static void log_level (const struct pool *pool, struct outbox *out)
         outbox_quoted (pool->host, host, sizeof host), level_name (level));
 }
 
+/* A disk fills slowly and takes no slots until it is nearly full: so it is
+ * said loudly while there is time. */
+static void warn_of_disks (const struct pool *pool, const enum level *before,
+                           struct outbox *out)
+{
+    char host[sizeof pool->host];
+
+    outbox_quoted (pool->host, host, sizeof host);
+    for (enum metric m = METRIC_DISK; m <= METRIC_INODES; m++) {
+        enum level level = health_metric (&pool->health, m);
+
+        if (level > before[m])
+            outbox_journal (out, JOURNAL_ALARM,
+                            "health   host=\"%s\" %s=%s percent=%.1f", host,
+                            metric_name (m), level_name (level),
+                            health_value (&pool->health.sample, m));
+    }
+}
+
 static void observe (struct broker *b, struct pool *pool,
                      const struct sample *sample, int64_t wall, int64_t now,
                      struct outbox *out)
 {
     const struct limits limits = settings_limits (&b->settings, pool->cores);
     const struct timing *t = &b->settings.timing;
-    enum level before = health_level (&pool->health);
-    bool changed =
-        health_update (&pool->health, sample, wall, &limits, t->dwell, now);
+    enum level before = health_level (&pool->health), metrics[METRIC_COUNT];
+    bool changed;
 
+    for (enum metric m = 0; m < METRIC_COUNT; m++)
+        metrics[m] = health_metric (&pool->health, m);
+    changed =
+        health_update (&pool->health, sample, wall, &limits, t->dwell, now);
+    warn_of_disks (pool, metrics, out);
     if (health_level (&pool->health) != before)
         log_level (pool, out);
     if (changed || now - pool->health_at >= t->health_interval)

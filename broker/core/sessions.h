@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/dispatch.h"
 #include "core/outbox.h"
 #include "core/records.h"
 #include "core/table.h"
@@ -44,12 +45,15 @@ struct session {
     bool alarmed;           // it named a token that was never granted
     int64_t seen, beaten;   // newest message, newest BEAT
     int64_t deadline;       // LOST then
-    int64_t conflict_until; // its identity was claimed by another host,
-    bool rival_heard;       // and both are known to live: alarmed
+    struct holder holder; // what it holds; paused_until: its identity was
+                          // claimed by another host,
+    bool rival_heard;     // and both are known to live: alarmed
     uint64_t elder;   // nonce of an older process that wants its place,
     int64_t elder_at; // and since when
     char near[MAX_KEY_BYTES + 1]; // a configured project of nearly that name
     uint64_t beat_seq;
+    unsigned reclaim; // slots to be asked for in the next BEAT_OK
+    int64_t reclaimed_at; // when it was asked last; 0: never
     unsigned dropped_count, dropped_room;
     uint64_t *dropped; // what the broker dropped, oldest first; owned
     unsigned open_count, open_room;

@@ -63,6 +63,7 @@ void settings_default (struct settings *ret_settings, unsigned cores,
     s->floor = 1;
     s->grant_burst = 8;
     s->message_rate = 2000;
+    s->cores = cores;
     s->limits = default_limits (cores);
     s->timing = default_timing;
     s->max_per_project_auto = true;

@@ -60,6 +60,7 @@ struct settings {
     bool reclaim;
     int64_t reclaim_idle_ms;
     unsigned max_parked, floor, auto_max, grant_burst;
+    unsigned cores;             // of the broker's own host
     unsigned message_rate;      // a second, of one connection
     bool power;                 // durability: power
     struct limits limits;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/answers.h"
+#include "core/conduct.h"
 #include "core/ledger.h"
 
 enum claim {
@@ -178,10 +179,12 @@ static void reap_one (struct broker *b, struct call *c, uint64_t token,
         u64s_add (&ret_released->kept, token); // of a tree before this one
     } else if (in->keep && l->r.state == LEASE_ACTIVE) {
         note_news (l, in->seq);
+        conduct_end (b, l, in, c->now);
         make_idle (b, l, c);
         u64s_add (&ret_released->kept, token);
     } else if (l->r.tree) {
         u64s_add (&ret_released->tokens, token);
+        conduct_end (b, l, in, c->now);
         ledger_release (b, l, "reaped", c->out);
     } else { // stopped, and maybe never heard of
         u64s_add (&ret_released->tokens, token);
@@ -207,9 +210,9 @@ enum err on_reaped (struct broker *b, struct call *c)
 
 /* ---- STARTED ---- */
 
-static enum err check_started (const struct broker *b, struct call *c)
+enum err handlers_check_own (const struct broker *b, struct call *c,
+                             const struct u64s *tokens)
 {
-    const struct u64s *tokens = &c->in->started.tokens;
     struct lease *l;
 
     if (tokens->count == 0)
@@ -237,6 +240,8 @@ static void start_one (struct broker *b, struct call *c, uint64_t token)
     note_news (l, in->seq);
     if (!l->r.own && !lease_has_tree (l)) // its tree outlives our power (R4)
         outbox_require_flush (c->out);
+    if (!l->r.tree)
+        conduct_begin (l, c->now);
     l->r.tree = true;
     l->r.cookie = in->tokens.at[0];
     l->r.agent = (struct process){(int32_t) in->pid, (int64_t) in->start};
@@ -249,7 +254,7 @@ static void start_one (struct broker *b, struct call *c, uint64_t token)
 enum err on_started (struct broker *b, struct call *c)
 {
     const struct msg_started *in = &c->in->started;
-    enum err e = check_started (b, c);
+    enum err e = handlers_check_own (b, c, &in->tokens);
     struct msg_ok ok;
 
     if (e)
@@ -329,6 +334,7 @@ enum err on_progress (struct broker *b, struct call *c)
     if (!l)
         return ERR_NOT_FOUND;
     note_progress (l, &c->in->progress);
+    conduct_progress (l, c->now);
     ledger_lease (b, l, c->out);
     answer_ok (c->out, &c->peer->path, VERB_PROGRESS);
     return ERR_NONE;

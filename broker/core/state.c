@@ -7,7 +7,7 @@
 
 static void forget_counts (struct broker *b)
 {
-    b->in_use = 0;
+    b->dispatch.in_use = 0;
     for (size_t i = 0; i < b->pools.count; i++) {
         struct pool *pool = b->pools.at[i];
 
@@ -16,38 +16,128 @@ static void forget_counts (struct broker *b)
     for (size_t i = 0; i < b->projects.count; i++) {
         struct project *p = b->projects.at[i];
 
-        p->held = p->limbo = p->waiting = p->queued = p->sessions = 0;
+        p->held = p->limbo = p->parked = p->waiting = p->queued = 0;
+        p->sessions = 0;
     }
 }
 
 static void count_lease (struct broker *b, const struct lease *l)
 {
-    b->in_use++;
+    if (l->r.state == LEASE_PARKED) {
+        l->project->parked++;
+        return;
+    }
+    b->dispatch.in_use++;
     l->pool->in_use++;
+    l->lane->held++;
     if (l->r.state == LEASE_LIMBO)
         l->project->limbo++;
     else
         l->project->held++;
 }
 
+static void count_lane (struct lane *lane)
+{
+    unsigned requests = (unsigned) lane_count (lane);
+
+    lane->held = 0;
+    lane->pool->waiting += requests;
+    lane->project->queued += requests;
+    lane->project->waiting += (unsigned) lane_wanted (lane);
+}
+
+static void count_session (struct broker *b, struct session *s)
+{
+    struct lease **leases;
+
+    s->pool->sessions++;
+    s->project->sessions++;
+    s->holder.held = (unsigned) leases_of (&b->leases, s->r.id, &leases);
+}
+
 void state_tally (struct broker *b)
 {
     forget_counts (b);
+    for (size_t i = 0; i < b->dispatch.lane_count; i++)
+        count_lane (b->dispatch.lanes[i]);
     for (size_t i = 0; i < leases_count (&b->leases); i++)
         count_lease (b, leases_at (&b->leases, i));
-    for (size_t i = 0; i < b->waiters.count; i++) {
-        const struct waiter *w = b->waiters.at[i];
+    for (size_t i = 0; i < b->sessions.count; i++)
+        count_session (b, b->sessions.at[i]);
+}
 
-        w->session->pool->waiting++;
-        w->session->project->queued++;
-        w->session->project->waiting += w->r.count;
-    }
-    for (size_t i = 0; i < b->sessions.count; i++) {
-        const struct session *s = b->sessions.at[i];
+/* A host's part of what there may be above max_slots. */
+static unsigned auto_max_of (const struct broker *b, const struct pool *pool)
+{
+    const struct settings *s = &b->settings;
+    uint64_t most = (uint64_t) pool->max_slots * s->auto_max / s->max_slots;
 
-        s->pool->sessions++;
-        s->project->sessions++;
+    return most < MAX_SLOTS ? (unsigned) most : MAX_SLOTS;
+}
+
+static struct response_input input_of (const struct broker *b,
+                                       const struct pool *pool)
+{
+    return (struct response_input){
+        .max_slots = pool->max_slots,
+        .auto_max = auto_max_of (b, pool),
+        .floor = b->settings.floor,
+        .in_use = pool->in_use,
+        .cores = pool->cores ? pool->cores : b->settings.cores,
+        .waiting = pool->waiting > 0,
+    };
+}
+
+static void log_response (const struct pool *pool, const struct limits *limits,
+                          struct outbox *out)
+{
+    const struct response *r = &pool->response;
+    bool withheld = r->cause != BY_NOBODY;
+    char host[sizeof pool->host], cause[CAUSE_BYTES];
+
+    outbox_journal (
+        out, withheld ? JOURNAL_WARNING : JOURNAL_INFO,
+        "effective host=\"%s\" effective=%u max_slots=%u grants=%s "
+        "cause=\"%s\"",
+        outbox_quoted (pool->host, host, sizeof host), pool_effective (pool),
+        pool->max_slots, r->grants ? "true" : "false",
+        response_cause (r, &pool->health, limits, cause, sizeof cause));
+}
+
+static void respond (struct broker *b, struct pool *pool, int64_t now,
+                     struct outbox *out)
+{
+    const struct limits limits = settings_limits (&b->settings, pool->cores);
+    const struct response_input in = input_of (b, pool);
+
+    if (!response_update (&pool->response, &pool->health, &limits, &in,
+                          &b->settings.timing, now))
+        return;
+    b->changes++;
+    log_response (pool, &limits, out);
+}
+
+/* What one host has above its max_slots, all of them together have too. */
+void state_respond (struct broker *b, int64_t now, struct outbox *out)
+{
+    b->dispatch.bonus = 0;
+    for (size_t i = 0; i < b->pools.count; i++) {
+        struct pool *pool = b->pools.at[i];
+
+        respond (b, pool, now, out);
+        b->dispatch.bonus += pool->response.bonus;
     }
+}
+
+void state_relieve (struct broker *b, struct pool *pool, int64_t now,
+                    struct outbox *out)
+{
+    struct response_input in;
+
+    state_tally (b);
+    in = input_of (b, pool);
+    response_relieve (&pool->response, &in, &b->settings.timing, now);
+    state_respond (b, now, out);
 }
 
 unsigned state_limit (const struct broker *b, const struct project *p,
@@ -64,21 +154,14 @@ unsigned state_limit (const struct broker *b, const struct project *p,
     return limit;
 }
 
-int64_t state_free (const struct broker *b, const struct pool *pool)
-{
-    int64_t here = (int64_t) pool_effective (pool) - pool->in_use;
-    int64_t over_all = (int64_t) b->settings.max_slots - b->in_use;
-
-    return here < over_all ? here : over_all;
-}
-
 unsigned state_effective (const struct broker *b)
 {
+    unsigned most = b->settings.max_slots + b->dispatch.bonus;
     uint64_t sum = 0;
 
     for (size_t i = 0; i < b->pools.count; i++)
         sum += pool_effective (b->pools.at[i]);
-    return sum < b->settings.max_slots ? (unsigned) sum : b->settings.max_slots;
+    return sum < most ? (unsigned) sum : most;
 }
 
 int64_t state_stall (const struct broker *b)
@@ -95,6 +178,29 @@ void state_set_max (struct broker *b, unsigned max_slots)
     settings_set_max (&b->settings, max_slots);
     pools_configure (&b->pools, &b->settings);
     projects_configure (&b->projects, &b->settings);
+    b->limits_changed = true;
+    b->changes++;
+}
+
+void state_set_policy (struct broker *b, enum policy policy)
+{
+    b->settings.policy = policy;
+    dispatch_reorder (&b->dispatch, policy_of (policy));
+    b->changes++;
+}
+
+void state_set_priority (struct broker *b, struct project *p, unsigned priority)
+{
+    p->priority = priority;
+    dispatch_reorder (&b->dispatch, b->dispatch.policy);
+    b->changes++;
+}
+
+/* What was decided for others was decided with, or without, this project. */
+void state_set_paused (struct broker *b, struct project *p, bool paused)
+{
+    p->said.paused = paused;
+    dispatch_reorder (&b->dispatch, b->dispatch.policy);
     b->changes++;
 }
 
@@ -116,13 +222,4 @@ void state_ask (struct broker *b, const struct peer *peer, const char *project)
     asked = &b->asked[b->asked_count++];
     asked->peer = *peer;
     copy_text (asked->project, sizeof asked->project, project);
-}
-
-void state_log_policy (const struct broker *b, struct outbox *out)
-{
-    const char *wanted = policy_name (b->settings.policy);
-
-    if (strcmp (wanted, b->policy->name) != 0)
-        outbox_journal (out, JOURNAL_WARNING, "policy   wanted=%s used=%s",
-                        wanted, b->policy->name);
 }

@@ -2,8 +2,11 @@
 #include "core/status.h"
 
 #include <math.h>
+#include <stdio.h>
 
+#include "core/conduct.h"
 #include "core/memory.h"
+#include "core/outlook.h"
 
 static uint64_t age (int64_t since, int64_t now)
 {
@@ -31,15 +34,50 @@ static const char *worst_level (const struct broker *b)
     return status_level (worst);
 }
 
+void status_pool_cause (const struct broker *b, const struct pool *pool,
+                        char *ret_text, size_t size)
+{
+    const struct limits limits = settings_limits (&b->settings, pool->cores);
+
+    response_cause (&pool->response, &pool->health, &limits, ret_text, size);
+}
+
+/* What grants nothing withholds all. */
+static unsigned withheld_of (const struct pool *pool)
+{
+    unsigned effective = pool_effective (pool);
+
+    if (!response_grants (&pool->response))
+        return pool->max_slots;
+    return effective < pool->max_slots ? pool->max_slots - effective : 0;
+}
+
+void status_cause (const struct broker *b, char *ret_text, size_t size)
+{
+    const struct pool *worst = b->pools.at[0];
+    char cause[CAUSE_BYTES];
+
+    for (size_t i = 1; i < b->pools.count; i++) {
+        if (withheld_of (b->pools.at[i]) > withheld_of (worst))
+            worst = b->pools.at[i];
+    }
+    status_pool_cause (b, worst, cause, sizeof cause);
+    if (cause[0] && b->pools.count > 1)
+        snprintf (ret_text, size, "%s: %.60s", worst->host, cause);
+    else
+        snprintf (ret_text, size, "%s", cause);
+}
+
 static void fill_head (const struct broker *b, struct msg_status_ok *head)
 {
     head->epoch = b->meta.epoch;
     copy_text (head->broker, sizeof head->broker, b->meta.broker);
-    copy_text (head->policy, sizeof head->policy, b->policy->name);
+    copy_text (head->policy, sizeof head->policy, b->dispatch.policy->name);
     copy_text (head->level, sizeof head->level, worst_level (b));
     head->max_slots = b->settings.max_slots;
     head->effective = state_effective (b);
-    head->in_use = b->in_use;
+    status_cause (b, head->effective_cause, sizeof head->effective_cause);
+    head->in_use = b->dispatch.in_use;
     head->queue_total = b->waiters.count;
     head->refused = b->refused + b->refused_before;
     head->disk_full = b->disk_full;
@@ -85,7 +123,90 @@ static void fill_host (const struct broker *b, const struct pool *pool,
     row->max_disk_percent = limits.disk_percent;
 }
 
-static void fill_project (const struct project *p, struct row_project *row)
+/* ---- forecasts ---- */
+
+/* Until the last of several is done. */
+struct eta_sum {
+    bool any, unknown;
+    int64_t low, high; // ms
+};
+
+static void eta_add (struct eta_sum *all, bool known, int64_t low, int64_t high)
+{
+    all->any = true;
+    all->unknown |= !known;
+    all->low = known && low > all->low ? low : all->low;
+    all->high = known && high > all->high ? high : all->high;
+}
+
+/* In whole seconds, which are at least 1: 0 is unknown. */
+static uint64_t seconds (int64_t ms)
+{
+    int64_t s = (ms + 500) / 1000;
+
+    return (uint64_t) (s < 1 ? 1 : s > INT32_MAX ? INT32_MAX : s);
+}
+
+static void eta_fill (const struct eta_sum *all, uint64_t *ret_low_s,
+                      uint64_t *ret_high_s)
+{
+    if (!all->any || all->unknown)
+        return;
+    *ret_low_s = seconds (all->low);
+    *ret_high_s = seconds (all->high);
+}
+
+static size_t place_of (const struct broker *b, const struct project *p)
+{
+    size_t low = 0, high = b->projects.count;
+
+    while (low + 1 < high) {
+        size_t middle = (low + high) / 2;
+
+        if (strcmp (b->projects.at[middle]->name, p->name) <= 0)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void add_forecast (const struct broker *b, const struct lease *l,
+                          int64_t now, struct eta_sum *all)
+{
+    struct range left = {0, 0, 0};
+    bool known = conduct_left (b, l, now, &left);
+
+    if (conduct_is_agent (l))
+        eta_add (all, known, left.low, left.high);
+}
+
+/* One for each project, the caller's to free. */
+static struct eta_sum *forecast_projects (const struct broker *b, int64_t now)
+{
+    struct eta_sum *etas = new_zeroed ((b->projects.count + 1) * sizeof *etas);
+
+    for (size_t i = 0; i < leases_count (&b->leases); i++) {
+        const struct lease *l = leases_at (&b->leases, i);
+
+        add_forecast (b, l, now, &etas[place_of (b, l->project)]);
+    }
+    return etas;
+}
+
+static struct eta_sum forecast_all (const struct broker *b,
+                                    const struct eta_sum *etas)
+{
+    struct eta_sum all = {0};
+
+    for (size_t i = 0; i < b->projects.count; i++)
+        if (etas[i].any)
+            eta_add (&all, !etas[i].unknown, etas[i].low, etas[i].high);
+    return all;
+}
+
+static void fill_project (const struct project *p, const struct eta_sum *eta,
+                          struct row_project *row)
 {
     copy_text (row->name, sizeof row->name, p->name);
     copy_text (row->display, sizeof row->display, p->display);
@@ -94,6 +215,9 @@ static void fill_project (const struct project *p, struct row_project *row)
     row->held = p->held;
     row->limbo = p->limbo;
     row->waiting = p->waiting;
+    row->paused = p->said.paused;
+    row->parked = p->parked;
+    eta_fill (eta, &row->eta_low_s, &row->eta_high_s);
 }
 
 static const char *kind_of (const struct lease *l)
@@ -123,6 +247,7 @@ static void fill_agent (const struct broker *b, const struct lease *l,
                         int64_t now, struct row_agent *row)
 {
     const struct lease_record *r = &l->r;
+    struct eta_sum eta = {0};
 
     copy_text (row->project, sizeof row->project, r->project);
     row->token = r->token;
@@ -140,10 +265,20 @@ static void fill_agent (const struct broker *b, const struct lease *l,
     row->pid = (uint64_t) r->agent.pid;
     row->supervisor = (uint64_t) r->supervisor.pid;
     row->suspect = is_suspect (b, l);
+    add_forecast (b, l, now, &eta);
+    eta_fill (&eta, &row->eta_low_s, &row->eta_high_s);
 }
 
-void status_waiter_row (const struct waiter *w, int64_t now,
-                        struct row_waiter *ret_row)
+static int64_t figure_age (const struct pool *pool, enum reason reason,
+                           int64_t now)
+{
+    const struct health *h = &pool->health;
+
+    return reason == REASON_HEALTH && h->sampled ? age (h->sample.at, now) : 0;
+}
+
+void status_waiter_row (const struct waiter *w, const struct outlook *outlook,
+                        int64_t now, struct row_waiter *ret_row)
 {
     const struct session_record *s = &w->session->r;
 
@@ -151,11 +286,16 @@ void status_waiter_row (const struct waiter *w, int64_t now,
     copy_text (ret_row->host, sizeof ret_row->host, s->host);
     ret_row->count = w->r.count;
     ret_row->min = w->r.min;
-    ret_row->position = w->outlook.position;
-    ret_row->slots_ahead = w->outlook.slots_ahead;
+    ret_row->position = outlook->position;
+    ret_row->slots_ahead = outlook->slots_ahead;
     copy_text (ret_row->reason, sizeof ret_row->reason,
-               reason_name (w->outlook.reason));
-    copy_text (ret_row->detail, sizeof ret_row->detail, w->outlook.detail);
+               reason_name (outlook->reason));
+    copy_text (ret_row->detail, sizeof ret_row->detail, outlook->detail);
+    copy_text (ret_row->unblocks, sizeof ret_row->unblocks, outlook->unblocks);
+    ret_row->eta_low_s = outlook->eta_low_s;
+    ret_row->eta_high_s = outlook->eta_high_s;
+    ret_row->age_ms =
+        (uint64_t) figure_age (w->session->pool, outlook->reason, now);
     ret_row->since_ms = age (w->r.since, now);
 }
 
@@ -202,6 +342,7 @@ struct view {
     const struct peer *peer;
     const char *project; // "": all
     int64_t now;
+    struct eta_sum *etas; // of the projects
 };
 
 static bool is_shown (const struct view *v, const char *project)
@@ -223,7 +364,7 @@ static void add_projects (const struct broker *b, struct snapshot *s,
     for (size_t i = 0; i < b->projects.count; i++) {
         if (is_shown (v, b->projects.at[i]->name)) {
             ADD_ROW (s, projects, project_count, empty, row);
-            fill_project (b->projects.at[i], row);
+            fill_project (b->projects.at[i], &v->etas[i], row);
         }
     }
 }
@@ -244,36 +385,56 @@ static void add_agents (const struct broker *b, struct snapshot *s,
     }
 }
 
+/* Into which snapshot, for whom. */
+struct listing {
+    const struct broker *b;
+    struct snapshot *s;
+    const struct view *v;
+    const struct fields *empty;
+};
+
+static void add_waiter (void *who, struct ticket *t,
+                        const struct outlook *explained)
+{
+    const struct listing *l = who;
+    const struct waiter *w = waiter_of (t);
+    struct outlook outlook = *explained;
+    struct row_waiter *row;
+
+    if (!is_shown (l->v, w->session->r.project) ||
+        !may_see (l->v, w->session->r.uid))
+        return;
+    ADD_ROW (l->s, queue, waiter_count, l->empty, row);
+    outlook_complete (l->b, w, l->v->now, &outlook);
+    status_waiter_row (w, &outlook, l->v->now, row);
+}
+
 static void add_queue (const struct broker *b, struct snapshot *s,
                        const struct view *v)
 {
-    const struct fields *empty = row_of ("queue");
-    struct row_waiter *row;
+    struct listing listing = {b, s, v, row_of ("queue")};
 
-    for (size_t i = 0; i < b->waiters.count; i++) {
-        const struct waiter *w = b->waiters.at[i];
-
-        if (is_shown (v, w->session->r.project) &&
-            may_see (v, w->session->r.uid)) {
-            ADD_ROW (s, queue, waiter_count, empty, row);
-            status_waiter_row (w, v->now, row);
-        }
-    }
+    for (size_t i = 0; i < b->pools.count; i++)
+        dispatch_explain_all (&b->dispatch, b->pools.at[i], v->now, add_waiter,
+                              &listing);
 }
 
 void status_answer (struct broker *b, const struct peer *to,
                     const char *project, int64_t now, struct outbox *out)
 {
-    const struct view view = {to, project, now};
+    const struct view view = {to, project, now, forecast_projects (b, now)};
+    const struct eta_sum all = forecast_all (b, view.etas);
     struct snapshot *s = snapshots_begin (&b->snapshots, now);
     struct msg_status_ok *page = &b->scratch.status_ok;
 
     s->uid = to->uid;
     fill_head (b, &s->head);
+    eta_fill (&all, &s->head.eta_low_s, &s->head.eta_high_s);
     add_hosts (b, s, now);
     add_projects (b, s, &view);
     add_agents (b, s, &view);
     add_queue (b, s, &view);
+    free (view.etas);
     snapshot_page (s, 0, page);
     outbox_send (out, &to->path, VERB_STATUS_OK, page);
     if (page->next)

@@ -18,8 +18,13 @@ void status_answer (struct broker *b, const struct peer *to,
 enum err status_page (struct broker *b, const struct peer *to,
                       const struct msg_status *in, struct outbox *out);
 
-void status_waiter_row (const struct waiter *w, int64_t now,
-                        struct row_waiter *ret_row);
+void status_waiter_row (const struct waiter *w, const struct outlook *outlook,
+                        int64_t now, struct row_waiter *ret_row);
+/* Why health withholds slots of a host; of the host from which it withholds
+ * most, which is named where there are several. "": it does not. */
+void status_pool_cause (const struct broker *b, const struct pool *pool,
+                        char *ret_text, size_t size);
+void status_cause (const struct broker *b, char *ret_text, size_t size);
 /* "healthy", ...; "unknown" before the first sample. */
 const char *status_level (const struct pool *pool);
 

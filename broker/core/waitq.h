@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* waitq.h - requests that wait, in order of arrival
+/* waitq.h - requests that wait
  *
- * A table of waiters by their enqueue number. In which order they are served
- * is the policy's affair, and whether they can be the round's.
+ * A table of waiters by their enqueue number. Their tickets lie in the lanes
+ * of the scheduler (dispatch.h), which says in what order they are served.
  */
 #ifndef SLOTBUS_WAITQ_H
 #define SLOTBUS_WAITQ_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "core/dispatch.h"
 #include "core/outbox.h"
 #include "core/records.h"
 #include "core/table.h"
@@ -18,38 +20,33 @@ struct session;
 
 enum { MAX_QUEUED = 10000, MAX_QUEUED_PROJECT = 1000 };
 
-/* Why a request waits: the first test that failed, in this order. */
-enum reason {
-    REASON_NONE,
-    REASON_PAUSED,
-    REASON_DISK,
-    REASON_LEARNING,
-    REASON_TURN,
-    REASON_CAP,
-    REASON_HEALTH,
-    REASON_SLOTS,
-    REASON_PACING
-};
-
-/* What a waiter is told. */
-struct outlook {
-    unsigned position; // rank in dispatch order on its host, from 1
-    unsigned slots_ahead;
-    enum reason reason;
-    char detail[257]; // the live figure behind the reason
+/* When it is served, monotonic ms: p10 and p90; 0 = unknown. */
+struct eta {
+    int64_t low, high;
 };
 
 struct waiter {
-    struct waiter_record r;  // first: its number is the key
-    struct session *session; // borrowed
+    struct waiter_record r; // first: its number is the key
+    struct ticket t;
+    struct session *session; // borrowed, as is the lane it is or was in
+    struct lane *lane;
     struct path answer_to;   // of the REQUEST that has no answer yet
     bool unanswered;
-    bool nowait;
-    bool stored; // it has a row
-    struct outlook outlook, told;
+    bool stored;          // it has a row
+    struct outlook told;  // what it was told last; position 0: nothing yet
+    enum reason logged;   // why it waits, as the journal had it last
+    struct rank_node due; // in its lane's `due`
+    struct eta eta, told_eta;
 };
 
-/* "SLOTS"; "NONE". */
-const char *reason_name (enum reason reason);
+static inline struct waiter *waiter_of (struct ticket *t)
+{
+    return (struct waiter *) ((char *) t - offsetof (struct waiter, t));
+}
+
+static inline struct waiter *waiter_due (struct rank_node *node)
+{
+    return (struct waiter *) ((char *) node - offsetof (struct waiter, due));
+}
 
 #endif

@@ -53,12 +53,21 @@ size_t broker_watch_leases (const struct broker *b, struct watch_lease *ret,
     return count;
 }
 
+static unsigned counted (const struct broker *b)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < leases_count (&b->leases); i++)
+        count += lease_counts (leases_at (&b->leases, i));
+    return count;
+}
+
 void broker_view (const struct broker *b, struct pool_view *ret_view)
 {
     *ret_view = (struct pool_view){
         .max_slots = b->settings.max_slots,
         .effective = state_effective (b),
-        .in_use = (unsigned) leases_count (&b->leases),
+        .in_use = counted (b),
         .waiting = (unsigned) b->waiters.count,
         .sessions = (int) b->sessions.count,
     };

@@ -12,7 +12,7 @@
 /* ---- the disk: what a commit has made of the outbox's changes ---- */
 
 struct disk {
-    struct table sessions, leases, waiters;
+    struct table sessions, leases, waiters, projects;
     struct meta_record meta;
 };
 
@@ -29,6 +29,9 @@ static struct table *table_for (struct disk *d, enum change_kind kind,
     case CHANGE_WAITER:
         *ret_size = sizeof (struct waiter_record);
         return &d->waiters;
+    case CHANGE_PROJECT:
+        *ret_size = sizeof (struct project_record);
+        return &d->projects;
     case CHANGE_META: break;
     }
     return NULL;
@@ -71,6 +74,7 @@ static void clear_disk (struct disk *d)
     table_clear (&d->sessions);
     table_clear (&d->leases);
     table_clear (&d->waiters);
+    table_clear (&d->projects);
 }
 
 static void assert_same (const struct table *rows, const struct table *known,
@@ -83,13 +87,24 @@ static void assert_same (const struct table *rows, const struct table *known,
 
 /* ---- invariants ---- */
 
-static int64_t free_in (const struct broker *b, const struct pool *pool)
+static unsigned counted (const struct broker *b)
 {
-    int64_t here = pool->max_slots, all = b->settings.max_slots;
+    unsigned count = 0;
 
     for (size_t i = 0; i < leases_count (&b->leases); i++)
-        here -= leases_at (&b->leases, i)->pool == pool;
-    all -= (int64_t) leases_count (&b->leases);
+        count += leases_at (&b->leases, i)->r.state != LEASE_PARKED;
+    return count;
+}
+
+static int64_t free_in (const struct broker *b, const struct pool *pool)
+{
+    int64_t here = pool_effective (pool);
+    int64_t all = (int64_t) b->settings.max_slots + b->dispatch.bonus;
+
+    for (size_t i = 0; i < leases_count (&b->leases); i++)
+        here -= leases_at (&b->leases, i)->pool == pool &&
+                leases_at (&b->leases, i)->r.state != LEASE_PARKED;
+    all -= (int64_t) counted (b);
     return here < all ? here : all;
 }
 
@@ -98,7 +113,8 @@ static unsigned held_by (const struct broker *b, const char *project)
     unsigned held = 0;
 
     for (size_t i = 0; i < leases_count (&b->leases); i++)
-        held += strcmp (leases_at (&b->leases, i)->r.project, project) == 0;
+        held += strcmp (leases_at (&b->leases, i)->r.project, project) == 0 &&
+                leases_at (&b->leases, i)->r.state != LEASE_PARKED;
     return held;
 }
 
@@ -139,43 +155,60 @@ static void check_sums (struct stage *st)
         pools += b->pools.at[i]->in_use;
     for (size_t i = 0; i < b->projects.count; i++)
         projects += project_counted (b->projects.at[i]);
-    assert_int_equal (pools, leases_count (&b->leases));
-    assert_int_equal (projects, leases_count (&b->leases));
-    assert_int_equal (view.in_use, leases_count (&b->leases));
+    assert_int_equal (pools, counted (b));
+    assert_int_equal (projects, counted (b));
+    assert_int_equal (view.in_use, counted (b));
     assert_int_equal (st->disk->leases.count, leases_count (&b->leases));
 }
 
-/* Slots of the sum, and of a cap, are kept for the oldest over all hosts. */
-static bool is_kept_for_older (const struct broker *b, const struct waiter *w)
+static struct outlook outlook_of (const struct stage *st,
+                                  const struct waiter *w)
 {
+    struct outlook outlook;
+
+    dispatch_explain (&st->b->dispatch, &w->t, st->now, &outlook);
+    return outlook;
+}
+
+/* Slots of the sum, and of a cap, are kept for the oldest over all hosts. */
+static bool is_kept_for_older (const struct stage *st, const struct waiter *w)
+{
+    const struct broker *b = st->b;
+
     for (size_t i = 0; i < b->waiters.count; i++) {
         const struct waiter *v = b->waiters.at[i];
         const struct project *p = v->session->project;
-        bool cap = v->outlook.reason == REASON_CAP &&
-                   p == w->session->project &&
+        enum reason reason = outlook_of (st, v).reason;
+        bool cap = reason == REASON_CAP && p == w->session->project &&
                    held_by (b, p->name) + v->r.min > p->max;
-        bool sum = v->outlook.reason == REASON_SLOTS &&
-                   leases_count (&b->leases) + v->r.min > b->settings.max_slots;
+        bool sum = reason == REASON_SLOTS &&
+                   counted (b) + v->r.min >
+                       b->settings.max_slots + b->dispatch.bonus;
 
-        if (v->r.number < w->r.number &&
-            v->session->pool != w->session->pool && (cap || sum))
+        if (v->r.number < w->r.number && v->session->pool != w->session->pool &&
+            (cap || sum))
             return true;
     }
     return false;
 }
 
-/* L1, told once more and without the round's code: the first in the queue of
- * a host that only free slots could hold back is held back by just that. */
-static void check_pool_lives (const struct broker *b, const struct pool *pool)
+/* L1 of fifo, told once more and without the round's code: the first in the
+ * queue of a host that only free slots could hold back is held back by just
+ * that. Under the other policies the numbers do not say who is first. */
+static void check_pool_lives (const struct stage *st, const struct pool *pool)
 {
+    const struct broker *b = st->b;
     const char *held_back[MOST_ACTORS];
     unsigned count = 0;
 
+    if (b->settings.policy != POLICY_FIFO ||
+        !response_grants (&pool->response))
+        return;
     for (size_t i = 0; i < b->waiters.count; i++) {
         const struct waiter *w = b->waiters.at[i];
         const char *project = w->session->r.project;
         bool behind = false;
-        enum reason reason = w->outlook.reason;
+        enum reason reason = outlook_of (st, w).reason;
 
         if (w->session->pool != pool)
             continue;
@@ -184,37 +217,61 @@ static void check_pool_lives (const struct broker *b, const struct pool *pool)
         if (behind)
             continue;
         if (held_by (b, project) + w->r.min > w->session->project->max ||
-            reason == REASON_PAUSED) {
+            w->r.min > pool_effective (pool) || reason == REASON_PAUSED) {
             held_back[count++] = project;
             continue;
         }
-        if (reason == REASON_CAP && is_kept_for_older (b, w)) {
+        if (reason == REASON_CAP && is_kept_for_older (st, w)) {
             held_back[count++] = project;
             continue;
         }
         assert_true (free_in (b, pool) < w->r.min || b->disk_full ||
                      b->learning || reason == REASON_PACING ||
-                     is_kept_for_older (b, w));
+                     is_kept_for_older (st, w));
         return;
     }
 }
 
-static void check_waiters (const struct broker *b)
+static unsigned between (unsigned a, unsigned b)
 {
+    return a > b ? a - b : b - a;
+}
+
+/* Whoever waits was told how things are: an eighth may be missing. */
+static void check_told (const struct waiter *w, const struct outlook *now)
+{
+    const struct outlook *told = &w->told;
+
+    if (told->position == 0) // it was there before the broker, and is silent
+        return;
+    assert_int_equal (told->reason, now->reason);
+    assert_true (between (told->position, now->position) <=
+                 told->position / 8);
+    assert_true (between (told->slots_ahead, now->slots_ahead) <=
+                 told->slots_ahead / 8);
+}
+
+static void check_waiters (const struct stage *st)
+{
+    const struct broker *b = st->b;
+
     for (size_t i = 0; i < b->waiters.count; i++) {
         const struct waiter *w = b->waiters.at[i];
 
-        assert_int_not_equal (w->outlook.reason, REASON_NONE);
-        assert_true (w->outlook.position >= 1);
-        assert_true (w->outlook.detail[0] != '\0');
-        assert_false (w->unanswered);
+        const struct outlook outlook = outlook_of (st, w);
+
+        assert_int_not_equal (outlook.reason, REASON_NONE);
+        assert_true (outlook.position >= 1);
+        assert_true (outlook.detail[0] != '\0');
+        check_told (w, &outlook);
+        assert_true (!w->unanswered || w->t.nowait);
         assert_ptr_equal (sessions_find (&b->sessions, w->r.session),
                           w->session);
         assert_int_equal (session_number (w->session, w->r.seq), w->r.number);
         assert_int_not_equal (session_seq (w->session, w->r.seq), SEQ_NEW);
     }
     for (size_t i = 0; i < b->pools.count; i++)
-        check_pool_lives (b, b->pools.at[i]);
+        check_pool_lives (st, b->pools.at[i]);
 }
 
 static void check_leases (const struct broker *b)
@@ -228,6 +285,45 @@ static void check_leases (const struct broker *b)
     }
 }
 
+/* A row for each project that somebody said something of, and no other. */
+static void check_said (const struct stage *st)
+{
+    const struct broker *b = st->b;
+    size_t said = 0;
+
+    for (size_t i = 0; i < b->projects.count; i++) {
+        const struct project *p = b->projects.at[i];
+
+        if (!p->said.number)
+            continue;
+        said++;
+        assert_string_equal (p->said.name, p->name);
+        assert_true (p->said.paused || p->said.prioritised);
+        assert_memory_equal (&p->said,
+                             table_find (&st->disk->projects, p->said.number),
+                             sizeof p->said);
+    }
+    assert_int_equal (st->disk->projects.count, said);
+}
+
+/* One that would not wait is not stored before it is known that it must. */
+static void check_queue (const struct stage *st)
+{
+    const struct table *rows = &st->disk->waiters, *known = &st->b->waiters;
+    size_t stored = 0;
+
+    for (size_t i = 0; i < known->count; i++) {
+        const struct waiter *w = known->at[i];
+
+        assert_true (w->stored || w->t.nowait);
+        if (!w->stored)
+            continue;
+        assert_true (stored < rows->count);
+        assert_memory_equal (rows->at[stored++], &w->r, sizeof w->r);
+    }
+    assert_int_equal (stored, rows->count);
+}
+
 void stage_check (struct stage *st)
 {
     struct broker *b = st->b;
@@ -235,13 +331,13 @@ void stage_check (struct stage *st)
     check_sums (st);
     check_grants (st);
     check_leases (b);
-    check_waiters (b);
+    check_waiters (st);
+    check_said (st);
     assert_same (&st->disk->leases, &b->leases.by_token,
                  sizeof (struct lease_record));
     assert_same (&st->disk->sessions, &b->sessions,
                  sizeof (struct session_record));
-    assert_same (&st->disk->waiters, &b->waiters,
-                 sizeof (struct waiter_record));
+    check_queue (st);
 }
 
 /* ---- what the shims make of it ---- */
@@ -358,10 +454,20 @@ void stage_say (struct stage *st, const struct actor *from)
     broker_step (st->b, &from->peer, &st->msg, st->random++, st->now, st->out);
 }
 
+static void keep_runs (struct stage *st)
+{
+    for (size_t i = 0; i < outbox_runs (st->out); i++) {
+        st->run = *outbox_run_at (st->out, i);
+        st->memory_bytes += st->run.memory_bytes;
+        st->runs++;
+    }
+}
+
 void stage_end (struct stage *st)
 {
     broker_round (st->b, st->now, st->out);
     commit (st);
+    keep_runs (st);
     stage_check (st);
     deliver (st);
     keep_journal (st);
@@ -414,6 +520,8 @@ static void start (struct stage *st, bool learning)
         broker_restore_session (st->b, st->disk->sessions.at[i]);
     for (size_t i = 0; i < st->disk->leases.count; i++)
         broker_restore_lease (st->b, st->disk->leases.at[i]);
+    for (size_t i = 0; i < st->disk->projects.count; i++)
+        broker_restore_project (st->b, st->disk->projects.at[i]);
     for (size_t i = 0; i < st->disk->waiters.count; i++)
         broker_restore_waiter (st->b, st->disk->waiters.at[i]);
     outbox_clear (st->out);
@@ -730,6 +838,20 @@ unsigned stage_in_use (const struct stage *st)
 const struct lease_record *stage_row (const struct stage *st, uint64_t token)
 {
     return table_find (&st->disk->leases, token);
+}
+
+const struct project_record *stage_said (const struct stage *st,
+                                         const char *project)
+{
+    const struct table *rows = &st->disk->projects;
+
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct project_record *r = rows->at[i];
+
+        if (strcmp (r->name, project) == 0)
+            return r;
+    }
+    return NULL;
 }
 
 const struct meta_record *stage_meta (const struct stage *st)

@@ -43,6 +43,9 @@ struct stage {
     struct actor actors[MOST_ACTORS];
     struct disk *disk;
     struct msg msg;      // for messages under way
+    struct run_record run; // the newest that was recorded,
+    unsigned runs;         // how many since the test set this to 0,
+    uint64_t memory_bytes; // and of all of them the sum
     char journal[65536]; // all lines so far, cut at the front
 };
 
@@ -105,6 +108,8 @@ bool stage_logged (const struct stage *st, const char *text);
 unsigned stage_in_use (const struct stage *st);
 /* A record as it is on the disk; NULL: no row. */
 const struct lease_record *stage_row (const struct stage *st, uint64_t token);
+const struct project_record *stage_said (const struct stage *st,
+                                         const char *project);
 const struct meta_record *stage_meta (const struct stage *st);
 
 void stage_check (struct stage *st);

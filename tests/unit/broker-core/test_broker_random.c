@@ -209,6 +209,37 @@ static void resize (struct story *t)
     stage_tell (t->st, t->admin);
 }
 
+static void change_schedule (struct story *t)
+{
+    static const char *const projects[] = {"a", "b", "c"};
+    static const char *const policies[] = {"fifo", "fair", "priority"};
+    const char *project = projects[chance (3)];
+    struct msg *m = &t->st->msg;
+
+    switch (chance (6)) {
+    case 0:
+        message_init (m, VERB_SET_POLICY);
+        copy_text (m->set_policy.policy, sizeof m->set_policy.policy,
+                   policies[chance (3)]);
+        break;
+    case 1:
+        message_init (m, VERB_SET_PRIORITY);
+        copy_text (m->set_priority.project, sizeof m->set_priority.project,
+                   project);
+        m->set_priority.priority = chance (20);
+        break;
+    case 2:
+        message_init (m, VERB_PAUSE);
+        copy_text (m->pause.project, sizeof m->pause.project, project);
+        break;
+    default:
+        message_init (m, VERB_RESUME);
+        copy_text (m->resume.project, sizeof m->resume.project, project);
+        break;
+    }
+    stage_tell (t->st, t->admin);
+}
+
 static void fill_disk (struct story *t)
 {
     t->disk_full = chance (3) == 0;
@@ -255,11 +286,13 @@ static const struct {
     void (*happen) (struct story *t);
     unsigned weight;
 } events[] = {
-    {ask, 30},        {herd, 4},      {let_go, 14},      {run, 14},
-    {reap, 12},       {withdraw, 5},  {beat, 16},        {be_replaced, 3},
-    {leave, 2},       {go_silent, 2}, {be_seen_gone, 2}, {prove, 5},
-    {end_project, 2}, {resize, 2},    {fill_disk, 2},    {force, 1},
-    {look, 2},        {stall, 1},     {restart, 2},      {pass_time, 14},
+    {ask, 30},        {herd, 4},         {let_go, 14},
+    {run, 14},        {reap, 12},        {withdraw, 5},
+    {beat, 16},       {be_replaced, 3},  {leave, 2},
+    {go_silent, 2},   {be_seen_gone, 2}, {prove, 5},
+    {end_project, 2}, {resize, 2},       {fill_disk, 2},
+    {force, 1},       {look, 2},         {stall, 1},
+    {restart, 2},     {pass_time, 14},   {change_schedule, 4},
 };
 
 static void step (struct story *t)
@@ -289,12 +322,25 @@ static void come_back (struct story *t)
     }
 }
 
+static void resume_all (struct story *t)
+{
+    static const char *const projects[] = {"a", "b", "c"};
+
+    for (unsigned i = 0; i < 3; i++) {
+        message_init (&t->st->msg, VERB_RESUME);
+        copy_text (t->st->msg.resume.project, sizeof t->st->msg.resume.project,
+                   projects[i]);
+        stage_tell (t->st, t->admin);
+    }
+}
+
 /* The trouble is over: nothing is lost any more, and shims do as told. */
 static void settle (struct story *t)
 {
     stage_begin (t->st);
     broker_observe_disk (t->st->b, false, t->st->now, t->st->out);
     stage_end (t->st);
+    resume_all (t);
     for (unsigned i = 0; i < SHIMS; i++)
         t->shims[i]->silent = false;
     come_back (t);

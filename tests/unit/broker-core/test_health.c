@@ -216,6 +216,51 @@ static void limit_that_is_off_is_not_judged (void **state)
     assert_int_equal (look (&w), LEVEL_HEALTHY);
 }
 
+/* The seed's own figures: 99 % of memory with a load of 40. */
+static void memory_99_with_load_40_is_critical (void **state)
+{
+    struct watch w = begin ();
+    (void) state;
+
+    w.s.memory_percent = 99;
+    w.s.load1 = 40;
+    assert_int_equal (look (&w), LEVEL_CRITICAL);
+    look (&w);
+    assert_int_equal (health_metric (&w.h, METRIC_MEMORY), LEVEL_CRITICAL);
+    assert_int_equal (health_metric (&w.h, METRIC_LOAD), LEVEL_CRITICAL);
+}
+
+static void metric_is_judged_by_any_of_its_limits (void **state)
+{
+    struct limits l = {NAN, NAN, NAN, 20, NAN, NAN, 97, false};
+    (void) state;
+
+    assert_true (limits_judge (&l, METRIC_MEMORY));
+    assert_true (limits_judge (&l, METRIC_DISK));
+    assert_true (limits_judge (&l, METRIC_INODES));
+    assert_false (limits_judge (&l, METRIC_CPU));
+    assert_false (limits_judge (&l, METRIC_LOAD));
+    l.critical_memory_psi = l.critical_disk_percent = NAN;
+    assert_false (limits_judge (&l, METRIC_MEMORY));
+    assert_false (limits_judge (&l, METRIC_DISK));
+}
+
+/* Nobody looked meanwhile: it may have been anything. */
+static void dwell_does_not_pass_while_the_broker_is_stopped (void **state)
+{
+    struct watch w = begin ();
+    (void) state;
+
+    w.s.memory_percent = 92;
+    look_for (&w, 2 * EVERY);
+    w.s.memory_percent = 70;
+    look (&w);
+    w.now += 10 * DWELL;
+    health_shift (&w.h, 10 * DWELL);
+    assert_int_equal (look_for (&w, DWELL - EVERY), LEVEL_DEGRADED);
+    assert_int_equal (look (&w), LEVEL_HEALTHY);
+}
+
 /* L8. */
 static void square_wave_shorter_than_the_dwell_does_not_flap (void **state)
 {
@@ -250,6 +295,9 @@ int main (void)
         cmocka_unit_test (host_is_as_bad_as_its_worst_metric),
         cmocka_unit_test (unreadable_metric_keeps_its_level_and_is_stale),
         cmocka_unit_test (limit_that_is_off_is_not_judged),
+        cmocka_unit_test (memory_99_with_load_40_is_critical),
+        cmocka_unit_test (metric_is_judged_by_any_of_its_limits),
+        cmocka_unit_test (dwell_does_not_pass_while_the_broker_is_stopped),
         cmocka_unit_test (square_wave_shorter_than_the_dwell_does_not_flap),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

@@ -1,0 +1,902 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "core/outlook.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/conduct.h"
+#include "core/memory.h"
+
+enum {
+    RUNS = 19,             // of which the second and the last but one are told:
+    LOW = 1,               // p10
+    HIGH = 17,             // p90
+    STEPS = 4096,          // of one run; fewer where each looks at many
+    WORK = 1 << 20,        // lanes: this by the square of their number
+    MANY_LANES = 256,      // where none is made
+    SHORT_QUEUE = 64,      // and one for each that joins
+    GUESTS = 256,          // who come while it goes on,
+    EXPECTED = 1024,       // and who might have
+    WINDOW_MS = 2 * 60000, // a herd says little of how many will come
+    ANEW_MS = 2000, // a forecast is good for that, a costly one for longer
+    SOON_MS = 100,  // and no two are closer
+    HORIZON_MS = 7 * 24 * 3600 * 1000
+};
+
+/* ---- chance ---- */
+
+/* splitmix64: one number to another, well mixed. */
+static uint64_t mix (uint64_t x)
+{
+    x += UINT64_C (0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 30)) * UINT64_C (0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C (0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+/* In [0, 1). */
+static double portion (uint64_t number)
+{
+    return (double) (number >> 11) / 9007199254740992.0;
+}
+
+/* Where `low`, `mid` and `high` are p10, p50 and p90: the quantile at `at`. In
+ * straight lines between them; before and beyond as the power of time and the
+ * exponential that go through the nearest two. */
+static int64_t draw (const struct range *r, double at)
+{
+    double low = (double) r->low, mid = (double) r->mid,
+           high = (double) r->high;
+
+    if (at < 0.1)
+        return low > 0
+                   ? (int64_t) (low * pow (at / 0.1, log (mid / low) / log (5)))
+                   : 0;
+    if (at < 0.5)
+        return (int64_t) (low + (mid - low) * (at - 0.1) / 0.4);
+    if (at < 0.9)
+        return (int64_t) (mid + (high - mid) * (at - 0.5) / 0.4);
+    return (int64_t) (high + (high - mid) * log (0.1 / (1 - at)) / log (5));
+}
+
+/* ---- what is looked at ---- */
+
+/* Something that ends. */
+struct ending {
+    struct range left; // at the beginning
+    uint64_t tree;     // its first token: the slots of one end together
+    size_t lane;       // number of its lane
+};
+
+/* A request that waits. */
+struct wish {
+    struct waiter *w;
+    size_t lane;
+    struct range runs; // its tree, once it is granted
+    bool known;
+    int64_t served[RUNS]; // after how long; INT64_MAX: never
+};
+
+/* How often requests come to a lane, and how long each of them would run. Who
+ * runs or waits does not ask: the more there are of them, the fewer come. None
+ * come while there are as many as ever. */
+struct flow {
+    double every_ms; // while there are none
+    double most;     // slots held and wanted at once
+    struct range runs;
+    const struct lane *lane; // for what they were
+    size_t number;           // of the lane
+};
+
+struct scene {
+    struct broker *b;
+    int64_t now;
+    struct flow *flows;
+    size_t flow_count;
+    struct ending *endings;
+    size_t ending_count;
+    struct wish *wishes;
+    size_t wish_count;
+};
+
+static size_t lane_number (const struct broker *b, const struct lane *lane)
+{
+    size_t i = 0;
+
+    while (b->dispatch.lanes[i] != lane)
+        i++;
+    return i;
+}
+
+static uint64_t tree_of (const struct lease *l)
+{
+    if (l->r.cookie)
+        return l->r.cookie;
+    return l->r.run && l->r.first ? l->r.first : l->r.token;
+}
+
+static void add_endings (struct scene *s)
+{
+    const struct leases *leases = &s->b->leases;
+
+    s->endings = resized (NULL, leases_count (leases) + 1, sizeof *s->endings);
+    for (size_t i = 0; i < leases_count (leases); i++) {
+        const struct lease *l = leases_at (leases, i);
+        struct ending *e = &s->endings[s->ending_count];
+
+        if (l->r.state == LEASE_PARKED ||
+            !conduct_left (s->b, l, s->now, &e->left))
+            continue;
+        e->tree = tree_of (l);
+        e->lane = lane_number (s->b, l->lane);
+        s->ending_count++;
+    }
+}
+
+/* How long it would run: by its first label. */
+static void fill_wish (const struct scene *s, struct wish *wish)
+{
+    const struct so_far nothing = {0, NAN, 0};
+    char label[257];
+    size_t length = strcspn (wish->w->r.labels, ",");
+
+    snprintf (label, sizeof label, "%.*s", (int) (length < 256 ? length : 256),
+              wish->w->r.labels);
+    wish->known = wish->w->r.run &&
+                  forecasts_left (s->b->forecasts, wish->w->session->r.project,
+                                  label, &nothing, &wish->runs);
+}
+
+static void add_wishes (struct scene *s)
+{
+    const struct dispatch *d = &s->b->dispatch;
+    size_t most = OUTLOOK_TICKETS / (d->lane_count ? d->lane_count : 1) + 1;
+
+    s->wishes = resized (NULL, d->lane_count * most + 1, sizeof (struct wish));
+    for (size_t i = 0; i < d->lane_count; i++) {
+        struct ticket *t = lane_first (d->lanes[i]);
+
+        for (size_t k = 0; t && k < most; t = lane_next (t), k++) {
+            struct wish *wish = &s->wishes[s->wish_count++];
+
+            wish->w = waiter_of (t);
+            wish->lane = i;
+            fill_wish (s, wish);
+        }
+    }
+}
+
+void outlook_came (const struct ticket *t)
+{
+    struct lane *lane = t->lane;
+
+    if (!t->back)
+        lane->came[lane->came_count++ % ARRIVALS] = (struct arrival){
+            .at = t->since,
+            .count = t->count,
+            .min = t->min,
+            .priority = t->priority,
+            .before = lane->held + lane_wanted (lane) - t->count,
+        };
+}
+
+static unsigned known_arrivals (const struct lane *lane)
+{
+    return lane->came_count < ARRIVALS ? lane->came_count : ARRIVALS;
+}
+
+/* The most that it had, and what it had when another came. */
+static double peak_of (const struct lane *lane, double *ret_usual)
+{
+    unsigned count = known_arrivals (lane);
+    double most = (double) (lane->held + lane_wanted (lane)), sum = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct arrival *a = &lane->came[i];
+        double had = (double) (a->before + a->count);
+
+        most = had > most ? had : most;
+        sum += (double) a->before;
+    }
+    *ret_usual = sum / count;
+    return 1.5 * most; // as nobody knows what it never had before
+}
+
+static bool flow_of (const struct scene *s, const struct lane *lane,
+                     struct flow *ret_flow)
+{
+    const struct so_far nothing = {0, NAN, 0};
+    unsigned count = known_arrivals (lane);
+    const char *name = lane->project->name;
+    double window, usual;
+
+    if (count < 2 ||
+        !forecasts_left (s->b->forecasts, name, "", &nothing, &ret_flow->runs))
+        return false;
+    window = (double) (s->now -
+                       lane->came[(lane->came_count - count) % ARRIVALS].at);
+    ret_flow->most = peak_of (lane, &usual);
+    ret_flow->every_ms = (window < WINDOW_MS ? WINDOW_MS : window) /
+                         (count - 1) * (ret_flow->most - usual) /
+                         ret_flow->most;
+    ret_flow->lane = lane;
+    return true;
+}
+
+/* Who comes later overtakes nobody, in order of arrival. */
+static void add_flows (struct scene *s)
+{
+    const struct dispatch *d = &s->b->dispatch;
+
+    if (s->b->settings.policy == POLICY_FIFO)
+        return;
+    s->flows = resized (NULL, d->lane_count + 1, sizeof *s->flows);
+    for (size_t i = 0; i < d->lane_count; i++) {
+        struct flow *flow = &s->flows[s->flow_count];
+
+        flow->number = i;
+        s->flow_count += flow_of (s, d->lanes[i], flow);
+    }
+}
+
+/* ---- one run ---- */
+
+/* A slot of a lane comes free at a time, or a guest comes. */
+struct event {
+    int64_t at;
+    size_t lane;
+    const struct flow *flow; // NULL: a slot
+};
+
+/* Who comes while the run goes on. */
+struct guest {
+    struct ticket t; // first
+    const struct flow *flow;
+    int64_t runs;
+};
+
+struct run {
+    const struct scene *s;
+    unsigned number;
+    struct pools pools;
+    struct pool *pool_copies;
+    struct projects projects;
+    struct project *project_copies;
+    struct dispatch d;
+    struct ticket *tickets;
+    struct guest *guests;
+    size_t guest_count, expected;
+    struct holder nobody; // holds what the guests do
+    struct event *events; // a heap: the first is the soonest
+    size_t event_count, event_room;
+};
+
+static void swap (struct event *a, struct event *b)
+{
+    struct event c = *a;
+
+    *a = *b;
+    *b = c;
+}
+
+static void push (struct run *r, struct event e)
+{
+    size_t i = r->event_count++;
+
+    if (i == r->event_room) {
+        r->event_room = r->event_room ? 2 * r->event_room : 64;
+        r->events = resized (r->events, r->event_room, sizeof *r->events);
+    }
+    r->events[i] = e;
+    for (; i > 0 && r->events[i].at < r->events[(i - 1) / 2].at;
+         i = (i - 1) / 2)
+        swap (&r->events[i], &r->events[(i - 1) / 2]);
+}
+
+static struct event pop (struct run *r)
+{
+    struct event first = r->events[0];
+
+    r->events[0] = r->events[--r->event_count];
+    for (size_t i = 0, k; (k = 2 * i + 1) < r->event_count; i = k) {
+        if (k + 1 < r->event_count && r->events[k + 1].at < r->events[k].at)
+            k++;
+        if (r->events[i].at <= r->events[k].at)
+            break;
+        swap (&r->events[i], &r->events[k]);
+    }
+    return first;
+}
+
+static void copy_pools (struct run *r)
+{
+    const struct pools *from = &r->s->b->pools;
+
+    r->pool_copies = resized (NULL, from->count, sizeof (struct pool));
+    for (size_t i = 0; i < from->count; i++) {
+        struct pool *pool = &r->pool_copies[i];
+
+        *pool = *from->at[i];
+        pool->blocker = pool->turn = NULL;
+        pool->kept = NULL;
+        pool->decided = 0;
+        pool->gather_until = 0;
+        pool->order.root = NULL;
+        pool->backs = 0;
+        r->pools.at[r->pools.count++] = pool;
+    }
+}
+
+static void copy_projects (struct run *r)
+{
+    const struct projects *from = &r->s->b->projects;
+
+    r->project_copies =
+        resized (NULL, from->count + 1, sizeof (struct project));
+    r->projects.at = resized (NULL, from->count + 1, sizeof (struct project *));
+    for (size_t i = 0; i < from->count; i++) {
+        r->project_copies[i] = *from->at[i];
+        r->project_copies[i].cap_blocker = NULL;
+        r->projects.at[r->projects.count++] = &r->project_copies[i];
+    }
+}
+
+static struct pool *copy_of_pool (const struct run *r, const struct pool *pool)
+{
+    size_t i = 0;
+
+    while (r->s->b->pools.at[i] != pool)
+        i++;
+    return r->pools.at[i];
+}
+
+static struct project *copy_of_project (const struct run *r,
+                                        const struct project *project)
+{
+    size_t i = 0;
+
+    while (r->s->b->projects.at[i] != project)
+        i++;
+    return r->projects.at[i];
+}
+
+static void copy_lanes (struct run *r)
+{
+    const struct dispatch *from = &r->s->b->dispatch;
+
+    dispatch_init (&r->d, from->settings, &r->pools, &r->projects);
+    r->d.policy = from->policy;
+    r->d.in_use = from->in_use;
+    r->d.bonus = from->bonus;
+    for (size_t i = 0; i < from->lane_count; i++) {
+        const struct lane *lane = from->lanes[i];
+        struct lane *copy = dispatch_lane (&r->d, copy_of_pool (r, lane->pool),
+                                           copy_of_project (r, lane->project));
+
+        copy->held = lane->held;
+    }
+}
+
+static void copy_tickets (struct run *r)
+{
+    const struct scene *s = r->s;
+
+    r->tickets = resized (NULL, s->wish_count + 1, sizeof (struct ticket));
+    for (size_t i = 0; i < s->wish_count; i++) {
+        const struct wish *wish = &s->wishes[i];
+        struct ticket *t = &r->tickets[i];
+
+        *t = wish->w->t;
+        t->nowait = false;
+        dispatch_add (&r->d, r->d.lanes[wish->lane], t, s->now);
+    }
+    for (size_t i = 0; i < r->pools.count; i++)
+        r->pools.at[i]->gather_until = 0; // that moment does not matter here
+}
+
+static uint64_t chance (const struct run *r, uint64_t of)
+{
+    return mix (mix (of) + r->number);
+}
+
+/* The next that may come. */
+static void expect_guest (struct run *r, const struct flow *flow, int64_t at)
+{
+    uint64_t number = chance (r, flow->number << 32 ^ (uint64_t) at);
+    double after = -flow->every_ms * log (1 - portion (number));
+
+    if (r->expected++ < EXPECTED)
+        push (r, (struct event){at + 1 + (int64_t) after, flow->number, flow});
+}
+
+/* It wants what one of the newest wanted. */
+static void admit_guest (struct run *r, struct event e, uint64_t number)
+{
+    const struct lane *lane = e.flow->lane;
+    const struct arrival *like = &lane->came[number % known_arrivals (lane)];
+    struct guest *guest = &r->guests[r->guest_count++];
+
+    *guest = (struct guest){
+        .t = {.number = UINT64_MAX / 2 + r->guest_count,
+              .count = like->count,
+              .min = like->min,
+              .priority = like->priority,
+              .since = e.at,
+              .holder = &r->nobody},
+        .flow = e.flow,
+        .runs = draw (&e.flow->runs, portion (mix (number))),
+    };
+    dispatch_add (&r->d, r->d.lanes[e.lane], &guest->t, e.at);
+}
+
+/* Does it come? */
+static bool meet_guest (struct run *r, struct event e)
+{
+    const struct lane *lane = r->d.lanes[e.lane];
+    uint64_t number = chance (r, ~(uint64_t) r->expected);
+    double there = (double) (lane->held + lane_wanted (lane));
+    bool comes = r->guest_count < GUESTS &&
+                 portion (number) * e.flow->most < e.flow->most - there;
+
+    if (comes)
+        admit_guest (r, e, mix (number));
+    expect_guest (r, e.flow, e.at);
+    return comes;
+}
+
+/* In [0, 1): of all runs together one in each part of it. RUNS is a prime. */
+static double luck (const struct run *r, uint64_t of)
+{
+    uint64_t number = mix (of);
+    uint64_t step = 1 + number % (RUNS - 1), first = number / RUNS % RUNS;
+    uint64_t part = (first + step * r->number) % RUNS;
+
+    return ((double) part + portion (mix (number + r->number))) / RUNS;
+}
+
+static void begin (struct run *r)
+{
+    const struct scene *s = r->s;
+
+    copy_pools (r);
+    copy_projects (r);
+    copy_lanes (r);
+    copy_tickets (r);
+    for (size_t i = 0; i < s->ending_count; i++) {
+        const struct ending *e = &s->endings[i];
+
+        push (r, (struct event){s->now + draw (&e->left, luck (r, e->tree)),
+                                e->lane, NULL});
+    }
+    if (s->flow_count)
+        r->guests = resized (NULL, GUESTS, sizeof *r->guests);
+    for (size_t i = 0; i < s->flow_count; i++)
+        expect_guest (r, &s->flows[i], s->now);
+}
+
+static void end (struct run *r)
+{
+    dispatch_drop (&r->d);
+    free (r->pool_copies);
+    free (r->projects.at);
+    free (r->project_copies);
+    free (r->tickets);
+    free (r->guests);
+    free (r->events);
+}
+
+static void occupy (struct run *r, unsigned slots, int64_t until, size_t lane)
+{
+    for (unsigned i = 0; i < slots; i++)
+        push (r, (struct event){until, lane, NULL});
+}
+
+/* What was granted will end, too, if it is known how; all of it is one tree. */
+static void serve_wish (struct run *r, struct wish *wish, unsigned amount,
+                        int64_t at)
+{
+    int64_t runs = draw (&wish->runs, luck (r, wish->w->r.number << 32));
+
+    wish->served[r->number] = at - r->s->now;
+    if (wish->known)
+        occupy (r, amount, at + runs, wish->lane);
+}
+
+static bool is_guest (const struct run *r, const struct ticket *t)
+{
+    return r->guests && t >= &r->guests[0].t && t <= &r->guests[GUESTS - 1].t;
+}
+
+/* Returns whether somebody was served who waits already. */
+static bool serve (struct run *r, const struct decision *next, int64_t at)
+{
+    dispatch_take (&r->d, next->ticket, next->amount, at);
+    if (is_guest (r, next->ticket)) {
+        const struct guest *guest = (const struct guest *) next->ticket;
+
+        occupy (r, next->amount, at + guest->runs, guest->flow->number);
+        return false;
+    }
+    serve_wish (r, &r->s->wishes[next->ticket - r->tickets], next->amount, at);
+    return true;
+}
+
+static void free_slot (struct run *r, struct event e)
+{
+    struct lane *lane = r->d.lanes[e.lane];
+
+    lane->held--;
+    if (lane->project->held)
+        lane->project->held--;
+    else
+        lane->project->limbo--;
+    lane->pool->in_use--;
+    r->d.in_use--;
+}
+
+/* Returns whether anything is another way now. */
+static bool happen (struct run *r, struct event e)
+{
+    if (e.flow)
+        return meet_guest (r, e);
+    free_slot (r, e);
+    return true;
+}
+
+/* All until something has changed, and what happens at that time. Returns that
+ * time; INT64_MAX: nothing more will. */
+static int64_t wait_for_change (struct run *r, int64_t at)
+{
+    int64_t due = dispatch_due (&r->d, at);
+    bool changed = false;
+
+    while (r->event_count && r->events[0].at <= due && !changed) {
+        at = r->events[0].at;
+        while (r->event_count && r->events[0].at <= at)
+            changed |= happen (r, pop (r));
+    }
+    if (changed)
+        return at;
+    return due == INT64_MAX || due > at ? due : at + 1;
+}
+
+/* Until nobody waits, or nothing more would change that. */
+static void play (struct run *r)
+{
+    int64_t at = r->s->now, end = at + HORIZON_MS;
+    size_t waiting = r->s->wish_count, lanes = r->d.lane_count;
+    size_t most = WORK / (lanes * lanes);
+
+    most = most < STEPS ? most : STEPS;
+    for (size_t steps = 0; waiting && steps < most && at < end; steps++) {
+        struct decision next;
+
+        dispatch_begin (&r->d, at);
+        while (dispatch_next (&r->d, at, &next))
+            waiting -= serve (r, &next, at);
+        at = wait_for_change (r, at);
+    }
+}
+
+static void play_all (struct scene *s)
+{
+    for (unsigned i = 0; i < RUNS; i++) {
+        struct run run = {.s = s, .number = i};
+
+        for (size_t k = 0; k < s->wish_count; k++)
+            s->wishes[k].served[i] = INT64_MAX;
+        begin (&run);
+        play (&run);
+        end (&run);
+    }
+}
+
+/* ---- the answer ---- */
+
+static int later (const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *) a, y = *(const int64_t *) b;
+
+    return x < y ? -1 : x > y;
+}
+
+static void conclude (struct wish *wish, int64_t now)
+{
+    struct eta *eta = &wish->w->eta;
+
+    qsort (wish->served, RUNS, sizeof *wish->served, later);
+    *eta = (struct eta){0};
+    if (wish->served[HIGH] == INT64_MAX)
+        return;
+    eta->low = now + wish->served[LOW];
+    eta->high = now + wish->served[HIGH];
+}
+
+static void forget_all (struct broker *b)
+{
+    for (size_t i = 0; i < b->waiters.count; i++)
+        ((struct waiter *) b->waiters.at[i])->eta = (struct eta){0};
+}
+
+/* Whoever joins a queue that is not long is told at once, unless others have
+ * just joined it: then soon. */
+static bool is_due (struct broker *b, int64_t now)
+{
+    bool is_long = b->waiters.count > OUTLOOK_TICKETS;
+    bool joined = b->unanswered_count > 0 && b->waiters.count <= SHORT_QUEUE;
+    bool stopped = b->disk_full || b->learning;
+
+    if (b->waiters.count == 0)
+        return false;
+    if (joined && b->forecast_due > b->forecast_soon)
+        b->forecast_due = b->forecast_soon;
+    if (now < b->forecast_due && !(stopped && b->forecast_known))
+        return false;
+    b->forecast_due = now + (is_long ? 3 : 1) * ANEW_MS;
+    b->forecast_soon = now + SOON_MS;
+    return true;
+}
+
+void outlook_forecast (struct broker *b, int64_t now)
+{
+    struct scene s = {.b = b, .now = now};
+
+    if (!is_due (b, now))
+        return;
+    if (!b->disk_full && !b->learning && b->dispatch.lane_count <= MANY_LANES)
+        add_endings (&s); // else nobody knows
+    if (b->forecast_known || s.ending_count)
+        forget_all (b);
+    b->forecast_known = s.ending_count > 0;
+    if (s.ending_count) {
+        add_wishes (&s);
+        add_flows (&s);
+        play_all (&s);
+        for (size_t i = 0; i < s.wish_count; i++)
+            conclude (&s.wishes[i], now);
+    }
+    free (s.endings);
+    free (s.wishes);
+    free (s.flows);
+}
+
+/* ---- what would help ---- */
+
+enum { NAME_BYTES = 20 }; // of a project or a label, to be told
+
+/* A slot that keeps somebody waiting, and when it may be free. */
+struct hope {
+    const struct lease *l;
+    int64_t left; // ms; INT64_MAX: nobody knows
+    bool late;    // it has run for longer than half of its kind
+};
+
+static int sooner (const void *a, const void *b)
+{
+    const struct hope *x = a, *y = b;
+
+    if (x->left != y->left)
+        return x->left < y->left ? -1 : 1;
+    return x->l->r.token < y->l->r.token ? -1 : 1;
+}
+
+static struct hope hope_of (const struct broker *b, const struct lease *l,
+                            int64_t now)
+{
+    struct hope hope = {.l = l, .left = INT64_MAX};
+    struct range left;
+
+    if (conduct_left (b, l, now, &left))
+        hope.left = left.mid;
+    hope.late = conduct_is_late (b, l, now);
+    return hope;
+}
+
+/* Those whose end would serve it: of its host, or of its project if its cap is
+ * what it waits for. */
+static size_t find_hopes (const struct broker *b, const struct waiter *w,
+                          enum reason reason, int64_t now,
+                          struct hope *ret_hopes)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < leases_count (&b->leases); i++) {
+        const struct lease *l = leases_at (&b->leases, i);
+
+        if (l->r.state == LEASE_PARKED ||
+            (reason == REASON_CAP ? l->project != w->session->project
+                                  : l->pool != w->session->pool))
+            continue;
+        ret_hopes[count++] = hope_of (b, l, now);
+    }
+    qsort (ret_hopes, count, sizeof *ret_hopes, sooner);
+    return count;
+}
+
+static void append (char *text, size_t size, const char *format, ...)
+    __attribute__ ((format (printf, 3, 4)));
+
+static void append (char *text, size_t size, const char *format, ...)
+{
+    size_t used = strlen (text);
+    va_list args;
+
+    va_start (args, format);
+    vsnprintf (text + used, size - used, format, args);
+    va_end (args);
+}
+
+/* Of at most NAME_BYTES; no character of UTF-8 is cut in two. */
+static int name_length (const char *name)
+{
+    size_t length = strnlen (name, NAME_BYTES + 1);
+
+    if (length <= NAME_BYTES)
+        return (int) length;
+    for (length = NAME_BYTES; length && (name[length] & 0xc0) == 0x80;)
+        length--;
+    return (int) length;
+}
+
+static void append_left (char *text, size_t size, const struct hope *h)
+{
+    int64_t seconds = h->left / 1000 + 1;
+
+    if (h->late)
+        append (text, size, " (past its median)");
+    else if (seconds < 120)
+        append (text, size, " (in about %" PRId64 " s)", seconds);
+    else if (seconds < 2 * 3600)
+        append (text, size, " (in about %" PRId64 " min)", seconds / 60);
+    else if (seconds < 1000 * 3600)
+        append (text, size, " (in about %" PRId64 " h)", seconds / 3600);
+}
+
+/* "consilio's auth (past its median)" */
+static void append_hope (char *text, size_t size, const struct hope *h)
+{
+    const struct lease_record *r = &h->l->r;
+
+    append (text, size, "%.*s's ", name_length (r->project), r->project);
+    if (r->label[0])
+        append (text, size, "%.*s", name_length (r->label), r->label);
+    else
+        append (text, size, "slot %" PRIu64, r->token);
+    append_left (text, size, h);
+}
+
+/* How many slots it lacks, by what it waits for. */
+static unsigned lacks (const struct broker *b, const struct waiter *w,
+                       const struct outlook *o)
+{
+    const struct project *p = w->session->project;
+    int64_t left = o->reason == REASON_CAP
+                       ? (int64_t) p->max - project_counted (p)
+                       : dispatch_free (&b->dispatch, w->session->pool);
+    int64_t lacking = (int64_t) w->r.min - left;
+
+    return lacking > 0 ? (unsigned) lacking : 0;
+}
+
+static void tell_hopes (const struct broker *b, const struct waiter *w,
+                        int64_t now, struct outlook *o)
+{
+    struct hope *hopes =
+        resized (NULL, leases_count (&b->leases) + 1, sizeof (struct hope));
+    size_t count = find_hopes (b, w, o->reason, now, hopes);
+    unsigned lacking = lacks (b, w, o);
+    char *text = o->unblocks;
+
+    if (lacking && count) {
+        snprintf (text, sizeof o->unblocks, "%u slot%s: ", lacking,
+                  lacking == 1 ? "" : "s");
+        append_hope (text, sizeof o->unblocks, &hopes[0]);
+        if (lacking > 1 && count > 1) {
+            append (text, sizeof o->unblocks,
+                    lacking == 2 || count == 2 ? " and " : ", ");
+            append_hope (text, sizeof o->unblocks, &hopes[1]);
+        }
+        if (lacking > 2 && count > 2)
+            append (text, sizeof o->unblocks, ", and %zu more",
+                    (count < lacking ? count : lacking) - 2);
+    }
+    free (hopes);
+    if (text[0])
+        return;
+    if (o->reason == REASON_CAP)
+        snprintf (text, sizeof o->unblocks, "room under the cap of %.64s",
+                  w->session->r.project);
+    else
+        snprintf (text, sizeof o->unblocks, "room on %.64s",
+                  w->session->pool->host);
+}
+
+static void tell_unblocks (const struct broker *b, const struct waiter *w,
+                           int64_t now, struct outlook *o)
+{
+    const struct pool *pool = w->session->pool;
+    const char *name = w->session->r.project;
+
+    o->unblocks[0] = '\0';
+    switch (o->reason) {
+    case REASON_NONE: break;
+    case REASON_PACING:
+        snprintf (o->unblocks, sizeof o->unblocks, "a moment, and no more");
+        break;
+    case REASON_PAUSED:
+        if (w->session->project->said.paused)
+            snprintf (o->unblocks, sizeof o->unblocks, "slotbus resume %s",
+                      name);
+        else
+            snprintf (o->unblocks, sizeof o->unblocks,
+                      "a machine-id of its own for each host");
+        break;
+    case REASON_DISK:
+        snprintf (o->unblocks, sizeof o->unblocks,
+                  "room on the disk of the broker's state");
+        break;
+    case REASON_LEARNING:
+        snprintf (o->unblocks, sizeof o->unblocks, "time, and no more");
+        break;
+    case REASON_TURN:
+        snprintf (o->unblocks, sizeof o->unblocks, "%u slots, in its turn",
+                  o->slots_ahead);
+        break;
+    case REASON_HEALTH:
+        snprintf (o->unblocks, sizeof o->unblocks, "a better health of %s",
+                  pool->host);
+        break;
+    case REASON_CAP:
+    case REASON_SLOTS: tell_hopes (b, w, now, o); break;
+    }
+}
+
+static int64_t apart (int64_t a, int64_t b)
+{
+    return a > b ? a - b : b - a;
+}
+
+/* By a quarter of what is left, and ten seconds. */
+bool outlook_is_news (const struct waiter *w, int64_t now)
+{
+    int64_t left = w->eta.high - now;
+
+    if (!w->eta.high || !w->told_eta.high)
+        return w->eta.high != w->told_eta.high;
+    return apart (w->eta.high, w->told_eta.high) >
+           10000 + (left > 0 ? left / 4 : 0);
+}
+
+static uint64_t seconds (int64_t ms)
+{
+    return ms < 1000 ? 1 : (uint64_t) ms / 1000;
+}
+
+/* A forecast of before is none any more. */
+static bool is_stopped (enum reason reason)
+{
+    return reason == REASON_PAUSED || reason == REASON_DISK ||
+           reason == REASON_LEARNING;
+}
+
+void outlook_complete (const struct broker *b, const struct waiter *w,
+                       int64_t now, struct outlook *o)
+{
+    tell_unblocks (b, w, now, o);
+    o->eta_low_s = o->eta_high_s = 0;
+    if (w->eta.high && !is_stopped (o->reason)) {
+        o->eta_low_s = seconds (w->eta.low - now);
+        o->eta_high_s = seconds (w->eta.high - now + 999);
+    }
+}
+
+void outlook_of (const struct broker *b, const struct waiter *w, int64_t now,
+                 struct outlook *ret_outlook)
+{
+    dispatch_explain (&b->dispatch, &w->t, now, ret_outlook);
+    outlook_complete (b, w, now, ret_outlook);
+}
