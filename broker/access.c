@@ -20,12 +20,18 @@ static const unsigned MAY[VERB_COUNT] = {
     [VERB_RELEASE] = PROJECT,
     [VERB_STARTED] = PROJECT,
     [VERB_REAPED] = PROJECT,
+    [VERB_PARK] = PROJECT,
     [VERB_PROGRESS] = PROJECT,
     [VERB_SAMPLE] = PROJECT,
     [VERB_BYE] = PROJECT,
+    [VERB_HISTORY] = PROJECT | OPERATOR | ADMIN,
     [VERB_STATUS] = OBSERVER | PROJECT | OPERATOR | ADMIN,
     [VERB_KILL] = PROJECT | OPERATOR | ADMIN,
     [VERB_SET_MAX] = ADMIN,
+    [VERB_SET_POLICY] = ADMIN,
+    [VERB_SET_PRIORITY] = ADMIN,
+    [VERB_PAUSE] = PROJECT | OPERATOR | ADMIN,
+    [VERB_RESUME] = PROJECT | OPERATOR | ADMIN,
 };
 
 static bool is_owner (uint32_t own, uint32_t uid)
@@ -60,6 +66,8 @@ static unsigned may_say (const struct msg *msg)
         return 0;
     if (msg->verb == VERB_RELEASE && msg->release.force)
         return ADMIN;
+    if (msg->verb == VERB_HISTORY && msg->history.days)
+        return OBSERVER | OPERATOR | ADMIN; // counts, as STATUS gives them
     return MAY[msg->verb];
 }
 
@@ -90,6 +98,9 @@ static const char *project_of (const struct msg *msg)
     switch (msg->verb) {
     case VERB_HELLO: return msg->hello.project;
     case VERB_KILL: return msg->kill.project;
+    case VERB_HISTORY: return msg->history.project;
+    case VERB_PAUSE: return msg->pause.project;
+    case VERB_RESUME: return msg->resume.project;
     default: return NULL;
     }
 }
@@ -107,7 +118,8 @@ enum role access_judge (const struct settings *s, uint32_t own, uint32_t uid,
         *ret_why = "only an administrator may";
     else if (role == ROLE_PROJECT && project &&
              !access_project (s, own, uid, project)) {
-        *ret_why = "your user is not in `uids` of this project";
+        *ret_why = *project ? "your user is not in `uids` of this project"
+                            : "name a project whose `uids` have your user";
         role = ROLE_STRANGER;
     }
     return role;

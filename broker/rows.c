@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/settings.h"
+
 #define FIELD(type_, record, name_, field)                                     \
     {                                                                          \
         name_, COLUMN_##type_, offsetof (struct record, field),                \
@@ -65,7 +67,10 @@ static const struct column lease_columns[] = {
     L (F64, percent),
     L (BOOL, validating),
     L (TEXT, note),
+    L (I64, eta_low_ms),
+    L (I64, eta_high_ms),
 };
+enum { LATE_OF_LEASE = 2 };
 
 #define W(type, field) FIELD (type, waiter_record, #field, field)
 static const struct column waiter_columns[] = {
@@ -82,7 +87,9 @@ static const struct column waiter_columns[] = {
     W (BOOL, preemptible),
     W (I64, since),
     W (TEXT, labels),
+    W (U64, parked),
 };
+enum { LATE_OF_WAITER = 1 };
 
 #define M(type, field) FIELD (type, meta_row, #field, meta.field)
 static const struct column meta_columns[] = {
@@ -94,22 +101,40 @@ static const struct column meta_columns[] = {
     M (U32, config_max_slots),
     FIELD (BOOL, meta_row, "learning", learning),
     FIELD (U64, meta_row, "commits", commits),
+    M (U32, policy),
+    M (U32, config_policy),
+};
+enum { LATE_OF_META = 2 };
+
+#define P(type, field) FIELD (type, project_record, #field, field)
+static const struct column project_columns[] = {
+    P (TEXT, name),        P (BOOL, paused),  P (TEXT, reason),
+    P (BOOL, prioritised), P (U32, priority), P (U32, config_priority),
 };
 
-#define ROWS(record, name, key, key_field, columns)                            \
+#define ROWS(record, name, key, key_field, columns, late)                      \
     {                                                                          \
         name, key, offsetof (struct record, key_field), false,                 \
-            sizeof (struct record), COUNT (columns), columns                   \
+            sizeof (struct record), COUNT (columns), COUNT (columns) - (late), \
+            columns                                                            \
     }
 const struct rows rows_session =
-    ROWS (session_record, "session", "id", id, session_columns);
+    ROWS (session_record, "session", "id", id, session_columns, 0);
 const struct rows rows_lease =
-    ROWS (lease_record, "lease", "token", token, lease_columns);
-const struct rows rows_waiter =
-    ROWS (waiter_record, "waiter", "number", number, waiter_columns);
-const struct rows rows_meta = {
-    "meta",      "id", 0, true, sizeof (struct meta_row), COUNT (meta_columns),
-    meta_columns};
+    ROWS (lease_record, "lease", "token", token, lease_columns, LATE_OF_LEASE);
+const struct rows rows_waiter = ROWS (waiter_record, "waiter", "number", number,
+                                      waiter_columns, LATE_OF_WAITER);
+const struct rows rows_project =
+    ROWS (project_record, "project", "number", number, project_columns,
+          COUNT (project_columns));
+const struct rows rows_meta = {"meta",
+                               "id",
+                               0,
+                               true,
+                               sizeof (struct meta_row),
+                               COUNT (meta_columns),
+                               COUNT (meta_columns) - LATE_OF_META,
+                               meta_columns};
 
 static const void *field (const struct column *c, const void *record)
 {
@@ -195,14 +220,23 @@ static uint64_t mix_column (uint64_t sum, const struct column *c,
     return mix (sum, &value, sizeof value);
 }
 
+/* As if it were not there. */
+static bool is_silent (const struct rows *rows, unsigned i, const void *record)
+{
+    return rows->early && i >= rows->early &&
+           rows_get (&rows->columns[i], record) == 0;
+}
+
 uint64_t rows_checksum (const struct rows *rows, uint64_t key,
                         const void *record)
 {
     uint64_t sum = mix (0xcbf29ce484222325u, rows->name, strlen (rows->name));
 
     sum = mix (sum, &key, sizeof key);
-    for (unsigned i = 0; i < rows->count; i++)
-        sum = mix_column (sum, &rows->columns[i], record);
+    for (unsigned i = 0; i < rows->count; i++) {
+        if (!is_silent (rows, i, record))
+            sum = mix_column (sum, &rows->columns[i], record);
+    }
     return sum;
 }
 
@@ -234,17 +268,24 @@ static bool lease_sound (const struct lease_record *r)
 {
     return is_number (r->token) && is_number (r->first) &&
            r->cookie <= INT64_MAX && project_key_valid (r->project) &&
-           r->state >= LEASE_ACTIVE && r->state <= LEASE_LIMBO &&
+           r->state >= LEASE_ACTIVE && r->state <= LEASE_PARKED &&
            is_count (r->count) && is_count (r->asked) &&
            is_process (&r->supervisor) && is_process (&r->agent) &&
-           r->phase <= 1000 && r->phases <= 1000 && r->waited_ms >= 0;
+           r->phase <= 1000 && r->phases <= 1000 && r->waited_ms >= 0 &&
+           r->eta_low_ms >= 0 && r->eta_high_ms >= 0;
 }
 
 static bool waiter_sound (const struct waiter_record *r)
 {
     return is_number (r->number) && is_number (r->seq) && is_count (r->count) &&
            is_count (r->min) && r->min <= r->count &&
-           is_process (&r->supervisor);
+           is_process (&r->supervisor) && r->parked <= INT64_MAX;
+}
+
+static bool project_sound (const struct project_record *r)
+{
+    return is_number (r->number) && project_key_valid (r->name) &&
+           r->priority <= MAX_PRIORITY && r->config_priority <= MAX_PRIORITY;
 }
 
 bool rows_sound (const struct rows *rows, const void *record)
@@ -253,5 +294,7 @@ bool rows_sound (const struct rows *rows, const void *record)
         return session_sound (record);
     if (rows == &rows_lease)
         return lease_sound (record);
-    return rows != &rows_waiter || waiter_sound (record);
+    if (rows == &rows_waiter)
+        return waiter_sound (record);
+    return rows != &rows_project || project_sound (record);
 }

@@ -4,6 +4,10 @@
  * One table per record describes its columns; a store binds and reads them in
  * a loop. The checksum covers the key and every value, so that a row that was
  * damaged on the disk is told from a good one. Pure.
+ *
+ * A column that a later version of the file brought stands behind all others,
+ * and one that is 0 there adds nothing to the checksum: so the rows of an older
+ * file are good as they are once they have the column.
  */
 #ifndef SLOTBUS_ROWS_H
 #define SLOTBUS_ROWS_H
@@ -37,7 +41,9 @@ struct rows {
     size_t key_offset; // of the key in the record (a uint64_t),
     bool keyless;      // or there is none: one row, key 1
     size_t size;       // of the record
-    unsigned count;
+    unsigned count;    // of columns;
+    unsigned early;    // of them those that the oldest file that is taken has
+                       // too, 0: it has no such table
     const struct column *columns;
 };
 
@@ -48,7 +54,8 @@ struct meta_row {
     uint64_t commits; // how many batches made the state: tally.h
 };
 
-extern const struct rows rows_session, rows_lease, rows_waiter, rows_meta;
+extern const struct rows rows_session, rows_lease, rows_waiter, rows_meta,
+    rows_project;
 
 /* An integer column's value, of any of the integer types. */
 int64_t rows_get (const struct column *c, const void *record);

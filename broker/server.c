@@ -76,6 +76,7 @@ static enum exit_code open_store (struct server *s, char *ret_error,
 
     if (e != STORE_OK)
         return code_of (e);
+    s->history = history_open (s->options->state_folder, clock_wall_ms ());
     if (store_notice (s->store)[0])
         log_line (LOG_WARNING, "state    notice=\"%s\"",
                   store_notice (s->store));
@@ -108,6 +109,17 @@ static void restore_waiter (void *arg, const struct waiter_record *r)
     broker_restore_waiter (arg, r);
 }
 
+static void restore_project (void *arg, const struct project_record *r)
+{
+    broker_restore_project (arg, r);
+}
+
+static void restore_duration (void *arg, const char *project,
+                              const char *label, int64_t run_ms)
+{
+    broker_restore_duration (arg, project, label, run_ms);
+}
+
 static void restore_damaged (void *arg, uint64_t token)
 {
     log_line (LOG_ERROR, "damaged  token=%" PRIu64 " state=LIMBO", token);
@@ -117,7 +129,8 @@ static void restore_damaged (void *arg, uint64_t token)
 static enum exit_code load (struct server *s, char *ret_error, size_t size)
 {
     struct store_reader reader = {restore_session, restore_lease,
-                                  restore_waiter, restore_damaged, s->broker};
+                                  restore_waiter,  restore_project,
+                                  restore_damaged, s->broker};
     unsigned damaged = 0;
     enum store_error e = store_load (s->store, &reader, &damaged);
 
@@ -150,6 +163,7 @@ static enum exit_code open_broker (struct server *s, char *ret_error,
         broker_create (&s->options->settings, &self, store_meta (s->store),
                        store_learning (s->store), s->now);
     code = load (s, ret_error, size);
+    history_recall (s->history, restore_duration, s->broker);
     if (code == EXIT_DONE)
         broker_start (s->broker, s->now, s->out);
     return code;
@@ -291,6 +305,7 @@ void server_close (struct server *s)
     front_destroy (s->front);
     herald_destroy (s->herald);
     broker_destroy (s->broker);
+    history_close (s->history);
     outbox_destroy (s->out);
     free (s->projects);
     store_close (s->store);

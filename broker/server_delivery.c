@@ -88,6 +88,7 @@ enum exit_code server_carry_out (struct server *s)
 {
     if (store_commit (s->store, s->out) != STORE_OK)
         return disk_failed (s);
+    history_note (s->history, s->out, clock_wall_ms ());
     send_all (s);
     if (publish_all (s) != STORE_OK)
         return disk_failed (s);

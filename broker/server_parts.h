@@ -2,8 +2,8 @@
 /* server_parts.h - what a server is made of
  *
  * The inside of server.h, for nobody else: server.c opens and closes it,
- * server_turn.c hears, sees and goes round, server_delivery.c carries out what
- * the core decided. All on one thread; `now` is read once a turn.
+ * server_turn.c hears, sees and goes round, server_history.c answers HISTORY,
+ * server_delivery.c carries out what the core decided. All on one thread; `now` is read once a turn.
  */
 #ifndef SLOTBUS_SERVER_PARTS_H
 #define SLOTBUS_SERVER_PARTS_H
@@ -16,6 +16,7 @@
 #include "descriptors.h"
 #include "front.h"
 #include "herald.h"
+#include "history.h"
 #include "options.h"
 #include "premises.h"
 #include "bus/sampler.h"
@@ -24,11 +25,20 @@
 #include "watcher.h"
 #include "yaml_snapshot.h"
 
+enum { SERVER_ASKED = 32 };
+
+/* A HISTORY that waits for its turn. */
+struct asked_history {
+    struct path path;
+    struct msg_history in;
+};
+
 struct server {
     struct options *options; // borrowed
     struct premises premises;
     int signals;
     struct store *store;
+    struct history *history;
     struct broker *broker;
     struct reactor *reactor;
     struct front *front;
@@ -46,7 +56,15 @@ struct server {
     int64_t now, sample_due, tend_due;
     int64_t denied_at; // when the warnings below began
     unsigned denied;
+    struct asked_history asked[SERVER_ASKED];
+    unsigned asked_count;
 };
+
+/* Take the question in; a full queue is refused. */
+void server_ask_history (struct server *s, const struct peer *peer,
+                         const struct msg_history *in);
+/* Answer some of those that wait. */
+void server_answer_history (struct server *s);
 
 /* Watcher and sampler by the options as they are now. */
 void server_set_senses (struct server *s);

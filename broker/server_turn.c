@@ -75,6 +75,8 @@ static void on_message (void *arg, const struct peer *from,
                               peer.uid, msg, &why);
     if (peer.role == ROLE_STRANGER)
         deny (s, &peer, msg, why);
+    else if (msg->verb == VERB_HISTORY)
+        server_ask_history (s, &peer, &msg->history);
     else
         broker_step (s->broker, &peer, msg, random_u64 (), s->now, s->out);
 }
@@ -113,6 +115,8 @@ static void observe_disk (struct server *s)
 {
     if (s->now >= s->tend_due) {
         store_tend (s->store);
+        if (!store_full (s->store)) // the state needs the space more
+            history_tend (s->history, clock_wall_ms ());
         s->tend_due = s->now + TEND_MS;
     }
     if (store_full (s->store) == s->disk_full)
@@ -183,7 +187,7 @@ static int64_t wait_ms (const struct server *s)
     int64_t now = clock_monotonic_ms ();
     int64_t due = broker_next_deadline (s->broker, s->now);
 
-    if (!s->drained || store_full (s->store) != s->disk_full)
+    if (!s->drained || s->asked_count || store_full (s->store) != s->disk_full)
         return 0;
     due = sooner (due, watcher_due (s->watcher));
     due = sooner (due, s->sample_due);
@@ -203,6 +207,7 @@ static enum exit_code turn (struct server *s)
     observe (s);
     broker_observe_refused (s->broker, front_counts (s->front)->refused);
     broker_round (s->broker, s->now, s->out);
+    server_answer_history (s);
     return server_carry_out (s);
 }
 

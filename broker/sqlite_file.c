@@ -47,6 +47,20 @@ bool sqlite_file_read_only (const struct sqlite_file *f)
     return sqlite3_db_readonly (f->db, "main") == 1;
 }
 
+bool sqlite_file_failing (const struct sqlite_file *f)
+{
+    int code = sqlite3_errcode (f->db) & 0xff;
+
+    return code == SQLITE_IOERR || code == SQLITE_FULL;
+}
+
+bool sqlite_file_locked (const struct sqlite_file *f)
+{
+    int code = sqlite3_errcode (f->db) & 0xff;
+
+    return code == SQLITE_BUSY || code == SQLITE_LOCKED;
+}
+
 bool sqlite_file_forbidden (const struct sqlite_file *f)
 {
     int error = sqlite3_system_errno (f->db);

@@ -75,6 +75,10 @@ bool sqlite_file_wants_space (const struct sqlite_file *f);
 bool sqlite_file_damaged (const struct sqlite_file *f);
 /* For sure only when something has been read of it. */
 bool sqlite_file_read_only (const struct sqlite_file *f);
+/* It was the disk, full or not, and not what is in the file. */
+bool sqlite_file_failing (const struct sqlite_file *f);
+/* Another process has it open. */
+bool sqlite_file_locked (const struct sqlite_file *f);
 /* It was for want of rights. */
 bool sqlite_file_forbidden (const struct sqlite_file *f);
 /* sqlite_file_damaged () of a result code. */

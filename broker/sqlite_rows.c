@@ -42,12 +42,38 @@ int sqlite_rows_create (struct sqlite_file *f, const struct rows *rows)
     return sqlite_file_run (f, sql);
 }
 
+/* All of them are numbers, 0 where nothing was said. */
+static int add_column (struct sqlite_file *f, const struct rows *rows,
+                       const struct column *c)
+{
+    char sql[SQL_BYTES] = "";
+
+    append (sql, "ALTER TABLE %s ADD COLUMN %s %s DEFAULT 0", rows->name,
+            c->name, SQL_TYPE[c->type]);
+    return sqlite_file_run (f, sql);
+}
+
+int sqlite_rows_upgrade (struct sqlite_file *f, const struct rows *rows)
+{
+    if (rows->early == 0)
+        return sqlite_rows_create (f, rows);
+    for (unsigned i = rows->early; i < rows->count; i++) {
+        if (add_column (f, rows, &rows->columns[i]))
+            return -1;
+    }
+    return 0;
+}
+
+/* By name: in a file that was upgraded the columns stand in another order. */
 static sqlite3_stmt *prepare_put (struct sqlite_file *f,
                                   const struct rows *rows)
 {
     char sql[SQL_BYTES] = "";
 
-    append (sql, "REPLACE INTO %s VALUES (?", rows->name);
+    append (sql, "REPLACE INTO %s (%s", rows->name, rows->key);
+    for (unsigned i = 0; i < rows->count; i++)
+        append (sql, ", %s", rows->columns[i].name);
+    append (sql, ", checksum) VALUES (?");
     for (unsigned i = 0; i < rows->count; i++)
         append (sql, ",?");
     append (sql, ",?)");
@@ -66,12 +92,19 @@ static sqlite3_stmt *prepare_drop (struct sqlite_file *f,
 sqlite3_stmt *sqlite_rows_select (struct sqlite_file *f,
                                   const struct rows *rows)
 {
+    return sqlite_rows_select_some (f, rows, "ORDER BY 1");
+}
+
+sqlite3_stmt *sqlite_rows_select_some (struct sqlite_file *f,
+                                       const struct rows *rows,
+                                       const char *rest)
+{
     char sql[SQL_BYTES] = "";
 
     append (sql, "SELECT %s", rows->key);
     for (unsigned i = 0; i < rows->count; i++)
         append (sql, ", %s", rows->columns[i].name);
-    append (sql, ", checksum FROM %s ORDER BY 1", rows->name);
+    append (sql, ", checksum FROM %s %s", rows->name, rest);
     return sqlite_file_prepare (f, sql);
 }
 

@@ -24,6 +24,8 @@ struct sqlite_rows {
 
 /* Make the table itself. */
 int sqlite_rows_create (struct sqlite_file *f, const struct rows *rows);
+/* The same of what an older file lacks: late columns, or the table. */
+int sqlite_rows_upgrade (struct sqlite_file *f, const struct rows *rows);
 
 /* Fails if the table or a column is not there. */
 int sqlite_rows_prepare (struct sqlite_rows *t, struct sqlite_file *f,
@@ -38,6 +40,11 @@ int sqlite_rows_drop (struct sqlite_rows *t, uint64_t key);
 /* All rows by rising keys, the caller's to finish; NULL: a failure. */
 struct sqlite3_stmt *sqlite_rows_select (struct sqlite_file *f,
                                          const struct rows *rows);
+
+/* The same with another end of the statement: "WHERE ... ORDER BY ...". */
+struct sqlite3_stmt *sqlite_rows_select_some (struct sqlite_file *f,
+                                              const struct rows *rows,
+                                              const char *rest);
 
 enum sqlite_rows_next {
     ROWS_GOOD,

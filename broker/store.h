@@ -34,8 +34,9 @@ enum store_error {
 /* Open the store in `folder`, which exists; a folder that never held one is
  * initialised. Raises the epoch, durably. `accept_loss`: what is lost is moved
  * aside and the store starts anew in learning, with broker id, epoch and marks
- * of the marker. A page of the database that cannot be read is lost. *ret_store is set on STORE_OK only, else ret_error has a
- * sentence that says what to do. */
+ * of the marker. A state of the version before is upgraded in place. A page of
+ * the database that cannot be read is lost. *ret_store is set on STORE_OK only,
+ * else ret_error has a sentence that says what to do. */
 enum store_error store_open (const char *folder, bool accept_loss,
                              struct store **ret_store, char *ret_error,
                              size_t error_size);
@@ -51,13 +52,14 @@ enum store_error store_learned (struct store *s);
 /* What store_open () did that a person should hear of, or "". */
 const char *store_notice (const struct store *s);
 
-/* Receives the rows, waiters in the order of their numbers. A damaged lease
- * comes as its token; damaged rows of other kinds cost waiting only, and are
- * only counted. */
+/* Receives the rows, waiters last, each kind in the order of its keys. A
+ * damaged lease comes as its token; damaged rows of other kinds cost waiting,
+ * or what somebody said of a project, and are only counted. */
 struct store_reader {
     void (*session) (void *arg, const struct session_record *record);
     void (*lease) (void *arg, const struct lease_record *record);
     void (*waiter) (void *arg, const struct waiter_record *record);
+    void (*project) (void *arg, const struct project_record *record);
     void (*damaged) (void *arg, uint64_t token);
     void *arg;
 };

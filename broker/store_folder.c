@@ -14,14 +14,14 @@
 
 enum {
     APPLICATION_ID = 0x534c5431, // "SLT1"
-    USER_VERSION = 3
+    OLDEST_VERSION = 3,          // lacks late columns and tables: rows.h
+    USER_VERSION = 4
 };
 
 static const struct rows *const TABLES[STORE_TABLES] = {
-    [CHANGE_SESSION] = &rows_session,
-    [CHANGE_LEASE] = &rows_lease,
-    [CHANGE_WAITER] = &rows_waiter,
-    [CHANGE_META] = &rows_meta,
+    [CHANGE_SESSION] = &rows_session, [CHANGE_LEASE] = &rows_lease,
+    [CHANGE_WAITER] = &rows_waiter,   [CHANGE_META] = &rows_meta,
+    [CHANGE_PROJECT] = &rows_project,
 };
 
 static void say (char *ret_text, size_t size, const char *format, ...)
@@ -79,13 +79,24 @@ static const char *blame (const struct store *s, const char *phrase)
     return sqlite_file_damaged (&s->file) ? phrase : "";
 }
 
+/* The table as it is in the file. */
+static struct rows as_it_is (const struct store *s, const struct rows *rows)
+{
+    struct rows r = *rows;
+
+    if (s->older)
+        r.count = r.early;
+    return r;
+}
+
 static const char *read_meta (struct store *s)
 {
-    struct sqlite3_stmt *statement = sqlite_rows_select (&s->file, &rows_meta);
+    const struct rows rows = as_it_is (s, &rows_meta);
+    struct sqlite3_stmt *statement = sqlite_rows_select (&s->file, &rows);
     struct meta_row meta;
     uint64_t key = 0;
     enum sqlite_rows_next next =
-        sqlite_rows_next (&s->file, statement, &rows_meta, &meta, &key);
+        sqlite_rows_next (&s->file, statement, &rows, &meta, &key);
 
     sqlite_file_finish (statement);
     if (next == ROWS_FAILED)
@@ -106,6 +117,23 @@ static const char *blame_read_only (struct store *s)
     return "";
 }
 
+/* Are the tables there, with all their columns? */
+static int look_at_tables (struct store *s)
+{
+    for (unsigned i = 0; i < STORE_TABLES; i++) {
+        const struct rows rows = as_it_is (s, TABLES[i]);
+        struct sqlite3_stmt *statement;
+
+        if (rows.count == 0)
+            continue;
+        statement = sqlite_rows_select (&s->file, &rows);
+        if (!statement)
+            return -1;
+        sqlite_file_finish (statement);
+    }
+    return 0;
+}
+
 /* What is wrong with the open database: a phrase, or NULL, or as blame ().
  * Touches nothing: if it is refused, it stays as it is. */
 static const char *inspect (struct store *s)
@@ -121,18 +149,20 @@ static const char *inspect (struct store *s)
         return "is no state of slotbus";
     if (version > USER_VERSION)
         return "was written by a newer slotbus";
-    if (version > 0 && version < USER_VERSION)
+    if (version > 0 && version < OLDEST_VERSION)
         return "was written by an older slotbus, from before its first release";
     if (sqlite_file_read_only (&s->file))
         return blame_read_only (s);
     if (sqlite_file_check (&s->file, &sound))
         return blame (s, "is damaged");
-    if (version != USER_VERSION || !sound)
+    if (version < OLDEST_VERSION || !sound)
         return "is damaged";
+    s->older = version < USER_VERSION;
     if ((wrong = read_meta (s)))
         return wrong;
-    return prepare_all (s) ? blame (s, "is damaged (a table is missing)")
-                           : NULL;
+    if (s->older ? look_at_tables (s) : prepare_all (s))
+        return blame (s, "is damaged (a table is missing)");
+    return NULL;
 }
 
 static void fold (char *ret_path, size_t size, const struct store *s,
@@ -316,6 +346,7 @@ static int start_over (struct store *s, enum marker_state marker,
          "one is kept, if there was one, as ",
          loss);
     close_file (s);
+    s->older = false;
     meta_after_loss (s, marker);
     return store_folder_mark (s, false) || move_aside (s) || create_file (s)
                ? -1
@@ -366,13 +397,51 @@ static enum store_error settle (struct store *s, bool accept_loss,
     return STORE_OK;
 }
 
+static int try_upgrade (struct store *s)
+{
+    char sql[64];
+
+    if (sqlite_file_run (&s->file, "PRAGMA synchronous=FULL") ||
+        sqlite_file_run (&s->file, "BEGIN IMMEDIATE"))
+        return -1;
+    for (unsigned i = 0; i < STORE_TABLES; i++)
+        if (sqlite_rows_upgrade (&s->file, TABLES[i]))
+            return -1;
+    say (sql, sizeof sql, "PRAGMA user_version=%d", USER_VERSION);
+    return sqlite_file_run (&s->file, sql) ||
+                   sqlite_file_run (&s->file, "COMMIT")
+               ? -1
+               : 0;
+}
+
+/* On a full disk the ballast goes first. */
+static int upgrade (struct store *s)
+{
+    int rc = try_upgrade (s);
+
+    if (rc && sqlite_file_wants_space (&s->file) && ballast_drop (s->ballast)) {
+        sqlite_file_run (&s->file, "ROLLBACK"); // unless that was done already
+        rc = try_upgrade (s);
+    }
+    if (rc || prepare_all (s))
+        return -1;
+    s->older = false;
+    if (!s->notice[0])
+        say (s->notice, sizeof s->notice,
+             "state.db was an older slotbus's and has been brought up to "
+             "date: that one cannot read it any more");
+    return 0;
+}
+
 static int make_ready (struct store *s)
 {
     if (!s->file.db && (open_file (s, s->path, false) || prepare_all (s)))
         return -1;
+    s->ballast = ballast_create (s->folder);
+    if (s->older && upgrade (s))
+        return -1;
     if (sqlite_file_use_wal (&s->file))
         return -1;
-    s->ballast = ballast_create (s->folder);
     tally_open (&s->tally, s->folder);
     return 0;
 }

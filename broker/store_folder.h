@@ -3,7 +3,8 @@
  *
  * The inside of store_sqlite.c, for nobody else. STATE/state.db is opened, or
  * made where there never was one, or refused: whatever is not what was left
- * there is a loss, and stays as it is until somebody accepts it.
+ * there is a loss, and stays as it is until somebody accepts it. One of the
+ * version before is whole, and gets what it lacks in one transaction.
  *
  * A new database is made under another name and renamed when it is whole, so
  * a state.db that is empty or half there was whole once, and is a loss.
@@ -26,7 +27,7 @@
 #include "store.h"
 #include "tally.h"
 
-enum { STORE_TABLES = CHANGE_META + 1 }; // one for each enum change_kind
+enum { STORE_TABLES = CHANGE_PROJECT + 1 }; // one for each enum change_kind
 
 struct store {
     char folder[PATH_BYTES], path[PATH_BYTES + 16]; // STATE, STATE/state.db
@@ -36,6 +37,7 @@ struct store {
     struct marker marker;    // as it is beside it
     struct tally tally;      // and how many batches that must be
     struct ballast *ballast; // NULL until the store is ready
+    bool older;              // the file is to be upgraded
     bool broken;             // a write failed: the files are left as they are
     char notice[512];
 };

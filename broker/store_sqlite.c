@@ -88,8 +88,10 @@ static void deliver (const struct store_reader *to, enum change_kind kind,
         to->session (to->arg, record);
     else if (kind == CHANGE_LEASE)
         to->lease (to->arg, record);
-    else
+    else if (kind == CHANGE_WAITER)
         to->waiter (to->arg, record);
+    else
+        to->project (to->arg, record);
 }
 
 /* A damaged lease is known by its token, but this is none: nobody could ever
@@ -115,6 +117,7 @@ static enum store_error load_table (struct store *s, enum change_kind kind,
         struct session_record session;
         struct lease_record lease;
         struct waiter_record waiter;
+        struct project_record project;
     } record;
 
     while ((next = sqlite_rows_next (&s->file, statement, rows, &record,
@@ -146,6 +149,8 @@ enum store_error store_load (struct store *s, const struct store_reader *to,
 
     if (e == STORE_OK)
         e = load_table (s, CHANGE_LEASE, to, &damaged);
+    if (e == STORE_OK)
+        e = load_table (s, CHANGE_PROJECT, to, &damaged);
     if (e == STORE_OK)
         e = load_table (s, CHANGE_WAITER, to, &damaged);
     if (e == STORE_OK)
