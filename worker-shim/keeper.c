@@ -40,6 +40,9 @@
 
 enum { EXIT_USAGE = 64, EXIT_UNREACHED = 69 };
 
+/* The wait status of a command that could not be started. */
+enum { NOTHING_RAN = 127 << 8 };
+
 /* A shim that does not accept within this time is as good as none. */
 enum { CONNECT_SECONDS = 5 };
 
@@ -101,7 +104,8 @@ static void report (const struct loop *l, enum keeper_type type)
     sends (l->run, &p);
 }
 
-/* To the shim it is the proof that nothing runs under the token. */
+/* To the shim it is the proof that nothing runs under the token, nor ever did:
+ * to a shell such a command has the status 127. */
 static void report_refused (const struct loop *l)
 {
     struct keeper_packet p = packet (l, KEEPER_REFUSE);
@@ -109,6 +113,7 @@ static void report_refused (const struct loop *l)
     copy (p.reason, sizeof p.reason, l->reason);
     sends (l->run, &p);
     p.type = KEEPER_REAPED;
+    p.status = NOTHING_RAN;
     sends (l->shim, &p);
 }
 

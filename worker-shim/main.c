@@ -12,9 +12,12 @@
 #include "protocol/nearest.h"
 
 static const struct command *const commands[] = {
-    &command_request, &command_release, &command_run,    &command_progress,
-    &command_cancel,  &command_status,  &command_kill,   &command_set_max,
-    &command_health,  &command_events,  &command_advise, &command_doctor,
+    &command_request,  &command_release,    &command_run,
+    &command_progress, &command_cancel,     &command_status,
+    &command_kill,     &command_pause,      &command_resume,
+    &command_set_max,  &command_set_policy, &command_set_priority,
+    &command_history,  &command_health,     &command_events,
+    &command_advise,   &command_doctor,     &command_park,
     &command_shim};
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -41,7 +44,7 @@ static void help (FILE *out)
            "\n",
            out);
     for (int i = 0; i < COMMANDS; i++)
-        fprintf (out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+        fprintf (out, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
     fputs ("\n"
            "`slotbus COMMAND --help` says more. Exit status: 0 done, 64 usage, "
            "65 impossible,\n"

@@ -3,7 +3,10 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "bus/base.h"
 #include "bus/endpoint.h"
@@ -11,6 +14,8 @@
 #include "commands/ask.h"
 #include "commands/command.h"
 #include "commands/say.h"
+#include "commands/waiting.h"
+#include "commands/within.h"
 #include "local.h"
 
 enum { SILENT_MS = 2000, PATIENCE_MS = 10000, CANCEL_MS = 2000 };
@@ -30,17 +35,31 @@ void grant_confirm (struct reach *reach, const struct msg_grant *grant)
     local_tell (reach->fd, VERB_OK, &ok); // else the shim gives it back
 }
 
-/* The age of a figure is no news by itself: the line is compared. */
-static void say_queued (const struct msg_queued *q, char last[1024])
+/* Of the terminal; 0: none. */
+static unsigned columns (void)
 {
-    char line[1024];
+    const char *said = getenv ("COLUMNS");
+    struct winsize size;
 
-    say_waiting (q->slots_ahead, q->position, q->reason, q->detail,
-                 q->eta_low_s, q->eta_high_s, line, sizeof line);
-    if (strcmp (line, last) == 0)
+    if (!isatty (STDERR_FILENO))
+        return 0;
+    if (ioctl (STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
+        return size.ws_col;
+    return said ? (unsigned) strtoul (said, NULL, 10) : 0;
+}
+
+static void say_queued (struct grant_wait *w, const struct msg_queued *q)
+{
+    int64_t now = clock_monotonic_ms ();
+    struct row_waiter row;
+
+    waiting_from (w->request.project, q, &row);
+    if (w->waited && !waiting_is_news (&w->told, &row, now - w->told_at))
         return;
-    fprintf (stderr, "%s\n", line);
-    strcpy (last, line);
+    waiting_say (stderr, &row, columns ());
+    w->waited = true;
+    w->told = row;
+    w->told_at = now;
 }
 
 /* It may have been granted at the same moment: that is a release then. */
@@ -88,8 +107,39 @@ static void say_near (struct grant_wait *w, const char *near)
     w->near_said = true;
 }
 
+/* Why it waits is that others hold what it wants, and not something that passes
+ * by itself. */
+static bool is_for_slots (const char *reason)
+{
+    static const char *const reasons[] = {"SLOTS", "TURN", "CAP", "HEALTH",
+                                          NULL};
+
+    for (int i = 0; reasons[i]; i++) {
+        if (strcmp (reason, reasons[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Once: if all that hold slots do as this one does, nobody ever goes on. */
+static void say_hold (struct grant_wait *w, const struct msg_queued *q)
+{
+    uint64_t held = within_slots ();
+    char slots[64];
+
+    if (!held || w->hold_said || within_parked () || !is_for_slots (q->reason))
+        return;
+    w->hold_said = true;
+    fprintf (stderr,
+             "slotbus: you hold %s while you wait for %llu more; "
+             "`slotbus park -- CMD` gives %s back meanwhile\n",
+             say_count (held, "slot", slots, sizeof slots),
+             (unsigned long long) w->request.count,
+             held == 1 ? "yours" : "them");
+}
+
 /* What the shim said: -1 wait on, else done. */
-static int handle (struct grant_wait *w, char last[1024])
+static int handle (struct grant_wait *w)
 {
     switch (answer.verb) {
     case VERB_GRANT:
@@ -98,9 +148,13 @@ static int handle (struct grant_wait *w, char last[1024])
         return 0;
     case VERB_QUEUED:
         say_near (w, answer.queued.near);
-        say_queued (&answer.queued, last);
+        say_queued (w, &answer.queued);
+        say_hold (w, &answer.queued);
         return -1;
-    case VERB_ERROR: return refused (&answer.error);
+    case VERB_ERROR:
+        if (strcmp (answer.error.re, verb_name (VERB_PARK)) == 0)
+            return -1; // late: it was never parked, and will be told so
+        return refused (&answer.error);
     default: return -1; // of a newer shim
     }
 }
@@ -201,7 +255,6 @@ static int ask_another (struct reach *reach, struct grant_wait *w, int lost)
 
 int grant_wait (struct reach *reach, struct grant_wait *w)
 {
-    char last[1024] = "";
     int lost = 0;
     int status = ask (reach, w);
 
@@ -210,7 +263,7 @@ int grant_wait (struct reach *reach, struct grant_wait *w)
             status = ask_another (reach, w, ++lost);
         if (status)
             return status;
-        status = handle (w, last);
+        status = handle (w);
         if (status >= 0)
             return status;
         status = hear (reach, w, false, 0);

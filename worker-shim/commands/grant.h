@@ -15,8 +15,12 @@ struct grant_wait {
     struct msg_request request; // what is asked
     int64_t deadline;           // clock_monotonic_ms (), -1 = none
     struct msg_grant grant;     // what came
+    bool waited;                // and what was said of it last, when
+    struct row_waiter told;
+    int64_t told_at;
     bool near_said;             // a near miss of a known project
     bool gone_said;             // that the broker is away
+    bool hold_said;             // that who holds slots waits for others
 };
 
 /* 0: granted, the connection stays open. Else an exit status, said: 124 the

@@ -20,7 +20,8 @@ const struct command command_kill = {
         "Ends their whole process trees: notice, SIGTERM, grace, SIGKILL, "
         "until\n"
         "proven gone. Withdraws P's waiting requests too. P may ask for slots\n"
-        "again afterwards. Asks first on a terminal.\n"
+        "again afterwards: `slotbus pause P` keeps it from getting any. Asks\n"
+        "first on a terminal.\n"
         "\n"
         "  -l, --label L      only the agents of that name\n"
         "      --token T      only the agent of that slot\n"
@@ -94,6 +95,23 @@ static int read_wish (struct wish *w, int argc, char **argv)
     copy_text (k->reason, sizeof k->reason,
                w->reason ? w->reason : "User requested");
     return 0;
+}
+
+/* A project that may ask again will: how to keep it from that. */
+static void say_next (const struct wish *w, const struct snapshot *s)
+{
+    const struct row_project *row = snapshot_project (s, w->kill.project);
+
+    if (w->label || w->token)
+        return;
+    if (row && row->paused)
+        fprintf (stderr, "slotbus: %s is paused, until slotbus resume %s\n",
+                 w->kill.project, w->kill.project);
+    else
+        fprintf (stderr,
+                 "slotbus: %s is not paused: it may ask again; to prevent "
+                 "that: slotbus pause %s\n",
+                 w->kill.project, w->kill.project);
 }
 
 /* "all Consilio agents", "the Consilio agents named api". */
@@ -235,7 +253,8 @@ static int report (const struct wish *w, const struct msg_kill_ok *ok)
                                                              : EXIT_DONE;
 }
 
-static int end_them (struct ask *a, const struct wish *w)
+static int end_them (struct ask *a, const struct wish *w,
+                     const struct snapshot *s)
 {
     char whom[1024];
     int status;
@@ -247,9 +266,7 @@ static int end_them (struct ask *a, const struct wish *w)
     if (status)
         return status;
     status = report (w, &ask_answer (a)->kill_ok);
-    if (!w->label && !w->token)
-        fprintf (stderr, "slotbus: %s is not paused: it may ask again\n",
-                 w->kill.project);
+    say_next (w, s);
     return status;
 }
 
@@ -271,7 +288,7 @@ static int run_kill (int argc, char **argv)
         status = say_failure (EXIT_OTHER, "nothing was ended");
     else if (status == 0)
         status = wish.kill.dry_run ? dry_run (a, &wish, &snapshot)
-                                   : end_them (a, &wish);
+                                   : end_them (a, &wish, &snapshot);
     snapshot_clear (&snapshot);
     ask_close (a);
     return status;

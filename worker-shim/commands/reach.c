@@ -83,7 +83,8 @@ void reach_leave_tree (void)
 {
     static const char *const names[] = {
         "SLOTBUS_COOKIE", "SLOTBUS_SLOTS", "SLOTBUS_TOKENS", "SLOTBUS_PROJECT",
-        "SLOTBUS_SHIM",   "SLOTBUS_LABEL", "SLOTBUS_KEEPER", NULL};
+        "SLOTBUS_SHIM",   "SLOTBUS_LABEL", "SLOTBUS_KEEPER", "SLOTBUS_PARKED",
+        NULL};
 
     for (int i = 0; names[i]; i++)
         unsetenv (names[i]);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "commands/say.h"
+#include "commands/waiting.h"
 
 enum { NAME_BYTES = 256, TEXT_BYTES = 2048 };
 
@@ -147,6 +148,16 @@ static char *say_cause (const char *cause, char *ret_text, size_t size)
     return ret_text;
 }
 
+/* What is as everybody expects needs no line. */
+static void policy_line (FILE *out, const struct msg_status_ok *head)
+{
+    char policy[80];
+
+    if (head->policy[0] && strcmp (head->policy, "fifo") != 0)
+        fprintf (out, "\n   Policy: %s",
+                 say_clean (head->policy, policy, sizeof policy));
+}
+
 static void pool_line (FILE *out, const struct snapshot *s, bool emoji)
 {
     const struct msg_status_ok *head = &s->head;
@@ -155,11 +166,12 @@ static void pool_line (FILE *out, const struct snapshot *s, bool emoji)
     fprintf (out, "%sImplementation Slots: %llu/%llu used", emoji ? "🎯 " : "",
              (unsigned long long) head->in_use,
              (unsigned long long) head->max_slots);
-    if (head->effective != head->max_slots)
+    if (head->effective != head->max_slots || head->effective_cause[0])
         fprintf (out, " (effective %llu%s%s)",
                  (unsigned long long) head->effective,
                  head->effective_cause[0] ? ": " : "",
                  say_cause (head->effective_cause, cause, sizeof cause));
+    policy_line (out, head);
     fputs (head->disk_full ? "\n   No new slots: the broker cannot write its "
                              "state"
                            : "",
@@ -188,7 +200,7 @@ static int name_width (const struct snapshot *s)
         const struct row_project *p = &s->projects[i];
         size_t length = strlen (render_name (s, p->name, name, sizeof name));
 
-        if ((counted (p) > 0 || p->waiting > 0) && length > width)
+        if ((counted (p) > 0 || p->waiting > 0 || p->paused) && length > width)
             width = length;
     }
     for (size_t i = 0; i < s->queue_count; i++) {
@@ -270,18 +282,18 @@ static void active_projects (FILE *out, const struct snapshot *s, int width)
     fputc ('\n', out);
 }
 
-/* "3 agents ahead, position 1; SLOTS: 2 of 20 free; ETA 5 minutes" */
-static void why_waiting (FILE *out, const struct row_waiter *w)
+/* "(3 agents ahead): position 1, SLOTS: 2 of 20 free; ETA 5 minutes", and below
+ * it what would help. */
+static void why_waiting (FILE *out, const struct row_waiter *w, int indent)
 {
-    char ahead[40], reason[64], detail[1100], eta[64];
+    char ahead[40], text[WAITING_BYTES];
 
-    fprintf (out, " (%s ahead): position %llu, %s%s%s; ETA %s\n",
+    fprintf (out, " (%s ahead): position %llu, %s\n",
              say_count (w->slots_ahead, "agent", ahead, sizeof ahead),
              (unsigned long long) w->position,
-             say_clean (w->reason, reason, sizeof reason),
-             w->detail[0] ? ": " : "",
-             say_clean (w->detail, detail, sizeof detail),
-             say_eta (w->eta_low_s, w->eta_high_s, eta, sizeof eta));
+             waiting_why (w, text, sizeof text));
+    if (waiting_way_out (w, text, sizeof text)[0])
+        fprintf (out, "%*s%s\n", indent, "", text);
 }
 
 static void queued_project (FILE *out, const struct snapshot *s,
@@ -294,7 +306,7 @@ static void queued_project (FILE *out, const struct snapshot *s,
     name_column (out, render_name (s, w->project, name, sizeof name), width);
     fprintf (out, "Waiting for %s%s", least,
              say_count (w->count, "slot", slots, sizeof slots));
-    why_waiting (out, w);
+    why_waiting (out, w, width + 3);
 }
 
 static void queued_projects (FILE *out, const struct snapshot *s, int width)
@@ -310,6 +322,27 @@ static void queued_projects (FILE *out, const struct snapshot *s, int width)
     fputc ('\n', out);
 }
 
+/* With the way out of it. */
+static void paused_projects (FILE *out, const struct snapshot *s, int width)
+{
+    bool any = false;
+    char name[NAME_BYTES];
+
+    for (size_t i = 0; i < s->project_count; i++) {
+        const struct row_project *p = &s->projects[i];
+
+        if (!p->paused)
+            continue;
+        fputs (any ? "" : "Paused Projects:\n", out);
+        any = true;
+        name_column (out, render_name (s, p->name, name, sizeof name), width);
+        fprintf (out, "slotbus resume %s\n",
+                 say_clean (p->name, name, sizeof name));
+    }
+    if (any)
+        fputc ('\n', out);
+}
+
 void render_status (FILE *out, const struct snapshot *s, bool emoji)
 {
     int width = name_width (s);
@@ -321,6 +354,7 @@ void render_status (FILE *out, const struct snapshot *s, bool emoji)
     pool_line (out, s, emoji);
     active_projects (out, s, width);
     queued_projects (out, s, width);
+    paused_projects (out, s, width);
     fprintf (out, "Estimated completion: %s\n",
              say_eta (s->head.eta_low_s, s->head.eta_high_s, eta, sizeof eta));
 }
@@ -365,7 +399,7 @@ static void waiting_of (FILE *out, const struct snapshot *s,
         any = true;
         fprintf (out, "   %s",
                  say_count (w->count, "slot", slots, sizeof slots));
-        why_waiting (out, w);
+        why_waiting (out, w, 6);
     }
     if (any)
         fputc ('\n', out);
@@ -391,6 +425,9 @@ void render_project (FILE *out, const struct snapshot *s, const char *project,
     fprintf (out, "Allocated Slots: %llu/%llu (%.0f%%)\n\n",
              (unsigned long long) held, (unsigned long long) most,
              most ? 100.0 * (double) held / (double) most : 0.0);
+    if (row && row->paused)
+        fprintf (out, "Paused: nothing is granted until slotbus resume %s\n\n",
+                 say_clean (row->name, name, sizeof name));
     agents_of (out, s, project);
     waiting_of (out, s, project);
     fprintf (out, "ETA: %s\n",

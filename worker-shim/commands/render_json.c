@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "commands/say.h"
+#include "commands/waiting.h"
 
 /* Text from peers may be any bytes; what is not printable, valid UTF-8 is
  * shown as \xNN, so that the document always is. */
@@ -94,17 +95,6 @@ static json_t *project (const struct snapshot *s, const struct row_project *p)
                       agents_of (s, p->name));
 }
 
-static json_t *waiter (const struct row_waiter *w)
-{
-    return json_pack (
-        "{so so so so so so so so so so}", "project", text (w->project), "host",
-        text (w->host), "count", whole (w->count), "min",
-        whole (w->min ? w->min : w->count), "position", whole (w->position),
-        "slots_ahead", whole (w->slots_ahead), "reason", text (w->reason),
-        "detail", text (w->detail), "since_s", whole (w->since_ms / 1000),
-        "eta_s", eta (w->eta_low_s, w->eta_high_s));
-}
-
 static json_t *whole_of (const struct snapshot *s)
 {
     const struct msg_status_ok *h = &s->head;
@@ -131,7 +121,7 @@ void render_json (FILE *out, const struct snapshot *s)
     for (size_t i = 0; i < s->project_count; i++)
         json_array_append_new (projects, project (s, &s->projects[i]));
     for (size_t i = 0; i < s->queue_count; i++)
-        json_array_append_new (queue, waiter (&s->queue[i]));
+        json_array_append_new (queue, waiting_json (&s->queue[i]));
     json_object_set_new (all, "hosts", hosts);
     json_object_set_new (all, "projects", projects);
     json_object_set_new (all, "queue", queue);

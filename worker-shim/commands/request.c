@@ -11,6 +11,7 @@
 #include "commands/grant.h"
 #include "commands/reach.h"
 #include "commands/say.h"
+#include "commands/waiting.h"
 #include "local.h"
 #include "supervisor.h"
 
@@ -122,19 +123,27 @@ static void print_text (const struct wish *w, const struct msg_grant *grant)
             say_tokens (&grant->tokens, tokens, sizeof tokens));
 }
 
-static void print_json (const struct reach *reach,
-                        const struct msg_grant *grant)
+/* Whether it waited, and for what last. */
+static json_t *wait_json (const struct grant_wait *wait)
 {
+    return wait->waited ? waiting_json (&wait->told) : json_null ();
+}
+
+static void print_json (const struct reach *reach,
+                        const struct grant_wait *wait)
+{
+    const struct msg_grant *grant = &wait->grant;
     json_t *tokens = json_array ();
     json_t *all;
 
     for (uint32_t i = 0; i < grant->tokens.count; i++)
         json_array_append_new (tokens,
                                json_integer ((json_int_t) grant->tokens.at[i]));
-    all = json_pack ("{si ss sI sI so sI}", "schema", 1, "project",
+    all = json_pack ("{si ss sI sI so sI so}", "schema", 1, "project",
                      reach->project, "granted", (json_int_t) grant->count,
                      "asked", (json_int_t) grant->asked, "tokens", tokens,
-                     "waited_ms", (json_int_t) grant->waited_ms);
+                     "waited_ms", (json_int_t) grant->waited_ms, "waited_for",
+                     wait_json (wait));
     json_dumpf (all, stdout, JSON_COMPACT);
     putchar ('\n');
     json_decref (all);
@@ -143,12 +152,13 @@ static void print_json (const struct reach *reach,
 /* The grant is confirmed once it was printed: if it cannot be, whoever asked
  * does not know of it, and the shim gives it back when we hang up. */
 static int take (const struct wish *w, struct reach *reach,
-                 const struct msg_grant *grant)
+                 const struct grant_wait *wait)
 {
+    const struct msg_grant *grant = &wait->grant;
     int status;
 
     if (w->json)
-        print_json (reach, grant);
+        print_json (reach, wait);
     else
         print_text (w, grant);
     status = say_flush ();
@@ -183,7 +193,7 @@ static int run_request (int argc, char **argv)
     wait.deadline = wish.timed ? clock_monotonic_ms () + wish.timeout_ms : -1;
     status = grant_wait (&reach, &wait);
     if (status == 0)
-        status = take (&wish, &reach, &wait.grant);
+        status = take (&wish, &reach, &wait);
     reach_close (&reach);
     return status;
 }

@@ -29,6 +29,7 @@
 #include "commands/keeper_path.h"
 #include "commands/reach.h"
 #include "commands/say.h"
+#include "commands/within.h"
 #include "keeper_wire.h"
 #include "supervisor.h"
 #include "tree.h"
@@ -45,7 +46,8 @@ const struct command command_run = {
         "and\n"
         "all that it started are gone; exits as CMD did (128 + N for signal "
         "N).\n"
-        "Inside another run of P it uses that one's slot. CMD finds\n"
+        "Inside another run of P it uses that one's slot, unless that one is\n"
+        "parked (`slotbus park`). CMD finds\n"
         "SLOTBUS_SLOTS, SLOTBUS_TOKENS and SLOTBUS_PROJECT set.\n"
         "\n"
         "  -p, --project P    else SLOTBUS_PROJECT\n"
@@ -126,7 +128,7 @@ static bool is_nested (const struct wish *w, const struct reach *reach)
     const char *project = getenv ("SLOTBUS_PROJECT");
     const char *tokens = getenv ("SLOTBUS_TOKENS");
 
-    return !w->own_slot && project && tokens && *tokens &&
+    return !w->own_slot && project && tokens && *tokens && !within_parked () &&
            strcmp (project, reach->project) == 0;
 }
 

@@ -105,9 +105,13 @@ char *say_eta (uint64_t low_s, uint64_t high_s, char *ret_text, size_t size)
     uint64_t unit = high_s < 90 ? 1 : high_s < 90 * 60 ? 60 : 3600;
     const char *name = unit == 1 ? "second" : unit == 60 ? "minute" : "hour";
     uint64_t low = low_s / unit, high = (high_s + unit - 1) / unit;
+    char most[32];
 
     if (high_s == 0)
         snprintf (ret_text, size, "unknown");
+    else if (low == 0)
+        snprintf (ret_text, size, "at most %s",
+                  say_count (high, name, most, sizeof most));
     else if (low_s == high_s || low == high)
         say_count (high, name, ret_text, size);
     else
@@ -132,22 +136,6 @@ char *say_age (uint64_t ms, char *ret_text, size_t size)
         i++;
     snprintf (ret_text, size, "%llu %s",
               (unsigned long long) (ms / steps[i].unit), steps[i].name);
-    return ret_text;
-}
-
-char *say_waiting (uint64_t ahead, uint64_t position, const char *reason,
-                   const char *detail, uint64_t eta_low_s, uint64_t eta_high_s,
-                   char *ret_text, size_t size)
-{
-    char agents[40], eta[40], why[20], more[300];
-
-    snprintf (ret_text, size,
-              "Waiting for slots (%s ahead): position %llu, %s%s%s; ETA %s",
-              say_count (ahead, "agent", agents, sizeof agents),
-              (unsigned long long) position,
-              say_clean (reason, why, sizeof why), *detail ? ": " : "",
-              say_clean (detail, more, sizeof more),
-              say_eta (eta_low_s, eta_high_s, eta, sizeof eta));
     return ret_text;
 }
 

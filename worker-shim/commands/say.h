@@ -31,16 +31,11 @@ int status_of_error (const char *name);
 char *say_count (uint64_t count, const char *noun, char *ret_text, size_t size);
 /* "17-21,30"; "none" if empty. The list need not be sorted. */
 char *say_tokens (const struct u64s *tokens, char *ret_text, size_t size);
-/* "12 minutes", "13-16 minutes", "40 seconds"; "unknown" for 0, 0. */
+/* "12 minutes", "13-16 minutes", "40 seconds", "at most 2 minutes"; "unknown"
+ * for 0, 0. */
 char *say_eta (uint64_t low_s, uint64_t high_s, char *ret_text, size_t size);
 /* An age: "850 ms", "12 s", "8 min", "3 h", "2 d". */
 char *say_age (uint64_t ms, char *ret_text, size_t size);
-
-/* "Waiting for slots (3 agents ahead): position 1, SLOTS: 2 of 20 free, 5
- * wanted; ETA unknown", in the words of QUEUED and of a status row. */
-char *say_waiting (uint64_t ahead, uint64_t position, const char *reason,
-                   const char *detail, uint64_t eta_low_s, uint64_t eta_high_s,
-                   char *ret_text, size_t size);
 
 /* May emoji go there: a terminal, and neither NO_COLOR nor TERM=dumb. */
 bool say_emoji (FILE *out);

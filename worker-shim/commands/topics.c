@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "commands/say.h"
+#include "commands/waiting.h"
 
 char *topic_time (uint64_t at_ms, char *ret_text, size_t size)
 {
@@ -53,7 +54,7 @@ static void pool (FILE *out, const struct msg_pool *p)
 
     fprintf (out, "%llu/%llu used", (unsigned long long) p->in_use,
              (unsigned long long) p->max_slots);
-    if (p->effective < p->max_slots)
+    if (p->effective < p->max_slots || p->cause[0])
         fprintf (out, " (effective %llu%s%s)",
                  (unsigned long long) p->effective, p->cause[0] ? ": " : "",
                  say_clean (p->cause, cause, sizeof cause));
@@ -77,7 +78,7 @@ static void lease (FILE *out, const struct msg_lease *l)
 static void queue (FILE *out, const struct msg_queue *q)
 {
     const struct row_waiter *first = &q->requests[0];
-    char slots[40], reason[80];
+    char slots[40], text[WAITING_BYTES];
 
     if (q->requests_count == 0) {
         fprintf (out, "%s waits for nothing", q->project);
@@ -87,7 +88,9 @@ static void queue (FILE *out, const struct msg_queue *q)
              (unsigned long long) q->waiting,
              (unsigned long long) first->position,
              say_count (first->slots_ahead, "slot", slots, sizeof slots),
-             say_clean (first->reason, reason, sizeof reason));
+             waiting_why (first, text, sizeof text));
+    if (waiting_way_out (first, text, sizeof text)[0])
+        fprintf (out, "; %s", text);
     if (q->requests_count > 1)
         fprintf (out, " (the first of %u requests)",
                  (unsigned) q->requests_count);

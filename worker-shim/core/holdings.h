@@ -50,7 +50,9 @@ struct slot {
     bool stranger;         // RELEASING: never ours; a user named the token
     bool sent;             // said to the broker since the last BEAT
     uint8_t status;        // KEPT, REAPED: exit status of the run,
+    uint64_t memory_bytes, cpu_ms; // what it used,
     uint64_t seq;          // and of the REAPED that says so
+    int64_t idle_since;    // IDLE: so long; 0 = it is not
     uint64_t offered_to;   // client that has not confirmed its GRANT yet
     uint64_t offered_seq;  // its request
     char label[257];       // as progress calls it; "" = none yet

@@ -54,6 +54,14 @@ static void drop (struct progress *p, size_t i)
     memmove (p->at + i, p->at + i + 1, (p->count - i) * sizeof *p->at);
 }
 
+void progress_move (struct progress *p, uint64_t from, uint64_t to)
+{
+    struct msg_progress *of = find (p, from);
+
+    if (of)
+        of->token = to;
+}
+
 void progress_forget (struct progress *p, uint64_t token)
 {
     struct msg_progress *of = find (p, token);

@@ -30,6 +30,8 @@ bool progress_take (struct progress *p, unsigned told, int64_t now,
                     struct msg_progress *ret_progress);
 /* When the next is due; INT64_MAX: there is none. */
 int64_t progress_due (const struct progress *p);
+/* What runs under that token runs under another one now. */
+void progress_move (struct progress *p, uint64_t from, uint64_t to);
 /* The run that this slot was filled by is over. */
 void progress_forget (struct progress *p, uint64_t token);
 void progress_clear (struct progress *p);

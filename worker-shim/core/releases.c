@@ -51,6 +51,14 @@ void releases_note (struct releases *t, uint64_t token,
     }
 }
 
+void releases_move (struct releases *t, uint64_t from, uint64_t to)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if (take_out (&t->at[i]->open, from))
+            u64s_add (&t->at[i]->open, to);
+    }
+}
+
 struct release *releases_done (struct releases *t)
 {
     for (size_t i = 0; i < t->count; i++) {

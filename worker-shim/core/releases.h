@@ -40,6 +40,8 @@ struct release *releases_add (struct releases *t, uint64_t client);
 /* Notes what became of that token, in every release that waits for it. */
 void releases_note (struct releases *t, uint64_t token,
                     enum release_result result);
+/* What runs under that token runs under another one now. */
+void releases_move (struct releases *t, uint64_t from, uint64_t to);
 /* A release that waits for nothing any more; NULL where there is none. */
 struct release *releases_done (struct releases *t);
 void releases_remove (struct releases *t, const struct release *r);

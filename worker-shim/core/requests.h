@@ -27,6 +27,8 @@ struct request {
     uint64_t client; // 0 = withdrawn
     uint64_t client_seq;
     struct who supervisor;
+    bool back;     // a parked tree wants to go on (ask.parked: its name), and
+                   // does whether or not a client waits for it
     bool asked;    // the present session may know it
     bool answered; // the broker has it: no need to say it again
     bool sent;     // said since the last BEAT

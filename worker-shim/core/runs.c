@@ -16,7 +16,7 @@ struct run *runs_add (struct runs *t, uint64_t token, unsigned count,
         t->top++;
     t->count++;
     memset (&t->at[i], 0, sizeof t->at[i]);
-    t->at[i].token = token;
+    t->at[i].token = t->at[i].named = token;
     t->at[i].state = RUN_OFFERED;
     t->at[i].count = count;
     t->at[i].client = client;
@@ -28,6 +28,15 @@ struct run *runs_find (struct runs *t, uint64_t token)
 {
     for (size_t i = 0; token && i < t->top; i++) {
         if (t->at[i].token == token)
+            return &t->at[i];
+    }
+    return NULL;
+}
+
+struct run *runs_named (struct runs *t, uint64_t named)
+{
+    for (size_t i = 0; named && i < t->top; i++) {
+        if (t->at[i].named == named)
             return &t->at[i];
     }
     return NULL;

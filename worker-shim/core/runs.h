@@ -23,8 +23,17 @@ enum run_state {
     RUN_CLEANING  // its keeper was lost, the shell ends what it left
 };
 
+/* A tree that waits may give its slots back meanwhile: shim_park.c. */
+enum parking {
+    PARKING_NONE,  // it has its slots
+    PARKING_ASKED, // the broker has not answered PARK yet
+    PARKING_PARKED
+};
+
 struct run {
     uint64_t token; // the first of its slots; 0 = unused entry
+    uint64_t named; // the first that it ever had: so its keeper calls it, and
+                    // its environment
     enum run_state state;
     unsigned count;
     uint64_t client;
@@ -38,10 +47,14 @@ struct run {
     bool lost;          // of a session that is over
     bool exited;
     int32_t status;  // wait status of CMD, once exited
+    uint64_t memory_bytes, cpu_ms; // of the tree, once it is gone; 0 = unknown
     uint64_t seq;    // of its newest STARTED,
     uint64_t first;  // and of its first
     bool untold;     // the broker has not answered the newest
     bool sent;       // it was said since the last BEAT
+    enum parking parking;
+    uint64_t parking_seq; // of PARK
+    bool parking_sent;    // it was said since the last BEAT
     char cookie[96];
     char cgroup[256];
     char label[257];
@@ -57,6 +70,7 @@ struct runs {
 struct run *runs_add (struct runs *t, uint64_t token, unsigned count,
                       uint64_t client, struct who supervisor);
 struct run *runs_find (struct runs *t, uint64_t token);
+struct run *runs_named (struct runs *t, uint64_t named);
 struct run *runs_of_keeper (struct runs *t, uint64_t keeper);
 void runs_remove (struct runs *t, struct run *run);
 /* One by one: start with NULL, ends with NULL. The run that was returned last

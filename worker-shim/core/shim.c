@@ -202,6 +202,7 @@ static void take_turn (struct shim *s, uint64_t random, int64_t now,
         beat (s, now, out);
     if (tenure_sample (&s->tenure, now))
         shim_say_sample (s, out);
+    shim_come_back (s);
     shim_serve (s, now, out);
     shim_say_news (s, now, out);
 }
@@ -215,6 +216,7 @@ void shim_turn (struct shim *s, uint64_t random, int64_t now,
     if (tenure_reconnect (&s->tenure, random, now))
         actions_add (out, ACT_RECONNECT);
     take_turn (s, random, now, out);
+    shim_note_idle (s, now);
     if (s->tenure.state == TENURE_LEAVING)
         go_on_leaving (s, now, out);
     else

@@ -47,7 +47,7 @@ enum action_kind {
     ACT_TELL,           // client, verb, fields: to a local command
     ACT_HANG_UP,        // client: close after what was told is written
     ACT_KEEPER,         // keeper, packet
-    ACT_HANG_UP_KEEPER, // keeper
+    ACT_HANG_UP_KEEPER, // keeper; its end is not reported
     ACT_WATCH,          // who: report shim_on_supervisor_gone () when it ends
     ACT_UNWATCH,        // who
     ACT_CLEAN,          // token, cgroup, cookie, who: end leftovers of a lost

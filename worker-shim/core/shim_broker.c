@@ -85,7 +85,7 @@ static void on_queued (struct shim *s, const struct msg_queued *in,
 
     if (!r)
         return;
-    r->answered = r->client != 0;
+    r->answered = r->client || r->back;
     if (!r->client)
         return; // withdrawn: the CANCEL is still to be answered
     told.session = told.epoch = 0;
@@ -100,6 +100,10 @@ static void close_request (struct shim *s, uint64_t seq, enum err error,
 {
     struct request *r = requests_find (&s->requests, seq);
 
+    if (r && r->back) {
+        shim_return_refused (s, r, error, detail, out);
+        return;
+    }
     if (r && r->client)
         actions_tell_error (out, r->client, VERB_REQUEST, r->client_seq, error,
                             detail);
@@ -108,12 +112,24 @@ static void close_request (struct shim *s, uint64_t seq, enum err error,
 
 /* ---- STOP ---- */
 
+/* Has a parked tree asked for its way back? Then a token that we do not know
+ * may be one that it was granted, and the GRANT is on its way. */
+static bool awaits_return (struct shim *s)
+{
+    for (struct request *r = NULL;
+         (r = requests_after (&s->requests, r ? r->seq : 0));) {
+        if (r->back && r->asked)
+            return true;
+    }
+    return false;
+}
+
 static void on_stop (struct shim *s, const struct msg_stop *in,
                      struct actions *out)
 {
     struct stop how = {(int64_t) in->notice_ms, (int64_t) in->grace_ms,
                        in->reason[0] ? in->reason : "stopped by the broker",
-                       in->supervisor};
+                       in->supervisor, awaits_return (s)};
 
     shim_stop_tokens (s, &in->tokens, &how, false, out);
 }
@@ -121,7 +137,7 @@ static void on_stop (struct shim *s, const struct msg_stop *in,
 /* ---- BEAT_OK ---- */
 
 static void on_beat_ok (struct shim *s, const struct msg_beat_ok *in,
-                        struct actions *out)
+                        int64_t now, struct actions *out)
 {
     struct stop how = {.grace_ms = s->tenure.grace_ms,
                        .reason = "stopped by the broker"};
@@ -134,9 +150,14 @@ static void on_beat_ok (struct shim *s, const struct msg_beat_ok *in,
                        "dropped by the broker", out);
         acks_add (&s->acks, in->expired.at[i]); // it lists 64 at a time
     }
+    // what came back and is to be ended is among the grants, if there is room
+    how.unsure = in->grants_count == sizeof in->grants / sizeof *in->grants &&
+                 awaits_return (s);
     shim_stop_tokens (s, &in->stops, &how, true, out);
-    if (tenure_beat_ok (&s->tenure, in->seq))
-        shim_arm_all (s, out);
+    if (!tenure_beat_ok (&s->tenure, in->seq))
+        return;
+    shim_arm_all (s, out);
+    shim_reclaim (s, in->reclaim, "", now, out);
 }
 
 /* ---- OK and ERROR ---- */
@@ -167,6 +188,7 @@ static void on_ok (struct shim *s, const struct msg_ok *in, int64_t now,
 
     switch (verb_of_name (in->re, strlen (in->re))) {
     case VERB_STARTED: started_heard (s, in, now, out); break;
+    case VERB_PARK: shim_park_heard (s, in, out); break;
     case VERB_CANCEL:
         if (r && !r->client)
             requests_remove (&s->requests, in->seq);
@@ -250,6 +272,7 @@ static void on_refused (struct shim *s, const struct msg_error *in,
             requests_remove (&s->requests, in->seq);
         break;
     case VERB_RELEASE: forget_strangers (s, out); break;
+    case VERB_PARK: shim_park_refused (s, in, out); break;
     default:
         actions_log (out, "refused verb=%s error=%s detail=%s", in->re,
                      in->error, in->detail);
@@ -296,16 +319,22 @@ static bool of_this_session (struct shim *s, const struct msg *in, int64_t now)
         return tenure_accepts (t, in->queued.session, in->queued.epoch, now);
     case VERB_STOP:
         return tenure_accepts (t, in->stop.session, in->stop.epoch, now);
+    case VERB_RECLAIM:
+        return tenure_accepts (t, in->reclaim.session, in->reclaim.epoch, now);
     case VERB_RELEASED: return tenure_accepts (t, in->released.session, 0, now);
     case VERB_OK: return tenure_accepts (t, t->session, 0, now);
     default: return false;
     }
 }
 
-static void heed (struct shim *s, const struct msg *in, struct actions *out)
+static void heed (struct shim *s, const struct msg *in, int64_t now,
+                  struct actions *out)
 {
     switch (in->verb) {
-    case VERB_BEAT_OK: on_beat_ok (s, &in->beat_ok, out); break;
+    case VERB_BEAT_OK: on_beat_ok (s, &in->beat_ok, now, out); break;
+    case VERB_RECLAIM:
+        shim_reclaim (s, in->reclaim.count, in->reclaim.whom, now, out);
+        break;
     case VERB_GRANT: on_grant (s, &in->grant, out); break;
     case VERB_QUEUED: on_queued (s, &in->queued, out); break;
     case VERB_STOP: on_stop (s, &in->stop, out); break;
@@ -315,12 +344,14 @@ static void heed (struct shim *s, const struct msg *in, struct actions *out)
 }
 
 /* It has started anew. What it dropped before and had not told it does not
- * know any more, nor, after a power cut of another host, what it had queued:
- * what waits is said again. */
+ * know any more, nor, after a power cut of another host, what it had queued and
+ * what was parked: what waits is said again. */
 static void note_epoch (struct shim *s, uint64_t before)
 {
-    if (s->tenure.epoch != before)
-        requests_repeat (&s->requests);
+    if (s->tenure.epoch == before)
+        return;
+    shim_park_again (s);
+    requests_repeat (&s->requests);
 }
 
 void shim_on_broker (struct shim *s, const struct msg *in, int64_t now,
@@ -340,6 +371,6 @@ void shim_on_broker (struct shim *s, const struct msg *in, int64_t now,
         if (in->verb == VERB_OK)
             on_ok (s, &in->ok, now, out);
         else if (s->tenure.state == TENURE_LIVE)
-            heed (s, in, out);
+            heed (s, in, now, out);
     }
 }

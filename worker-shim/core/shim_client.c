@@ -102,12 +102,13 @@ static void on_ok (struct shim *s, const struct ask *ask)
 /* ---- CANCEL ---- */
 
 /* A command can mean one request of its own connection; else all of the
- * project that wait. */
+ * project that wait. Not those of trees that want to go on: these would wait
+ * for ever. */
 static bool is_meant (const struct request *r, const struct ask *ask)
 {
     uint64_t seq = ask->in->cancel.seq;
 
-    if (!r->client)
+    if (!r->client || r->back)
         return false;
     return !seq || (r->client == ask->client && r->client_seq == seq);
 }
@@ -145,9 +146,11 @@ static bool may_progress (const struct slot *slot)
            slot->state == SLOT_TAKEN;
 }
 
+/* A tree knows itself by the token that its environment names. */
 static struct slot *by_token (struct shim *s, uint64_t token)
 {
-    struct slot *slot = holdings_find (&s->holdings, token);
+    const struct run *run = runs_named (&s->runs, token);
+    struct slot *slot = holdings_find (&s->holdings, run ? run->token : token);
 
     return slot && may_progress (slot) ? slot : NULL;
 }
@@ -254,7 +257,13 @@ void shim_on_client (struct shim *s, uint64_t client, struct who peer,
     if (s->done)
         return; // our end tells it, and it asks a successor
     switch (in->verb) {
-    case VERB_REQUEST: on_request (s, &ask, out); break;
+    case VERB_REQUEST:
+        if (in->request.parked)
+            shim_return (s, client, &in->request, out);
+        else
+            on_request (s, &ask, out);
+        break;
+    case VERB_PARK: shim_park (s, client, &in->park, out); break;
     case VERB_OK: on_ok (s, &ask); break;
     case VERB_CANCEL: on_cancel (s, &ask, out); break;
     case VERB_RELEASE: shim_release (s, client, &in->release, out); break;
@@ -287,9 +296,12 @@ void shim_on_client_gone (struct shim *s, uint64_t client, int64_t now,
     s->news = true;
     for (struct request *r; (r = requests_after (&s->requests, seq));) {
         seq = r->seq;
-        if (r->client == client)
+        if (r->client == client && r->back)
+            r->client = 0; // its tree comes back without it
+        else if (r->client == client)
             shim_withdraw (s, r);
     }
+    shim_parker_gone (s, client);
     for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
         if (at->offered_to == client)
             shim_release_slot (at);

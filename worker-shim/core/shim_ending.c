@@ -23,6 +23,8 @@ void shim_reap_slot (struct shim *s, struct slot *slot)
     }
     slot->state = SLOT_REAPED;
     slot->tree = slot->token; // said by itself, whatever it ran with
+    slot->status = 0;
+    slot->memory_bytes = slot->cpu_ms = 0;
     slot->seq = ++s->told;
     slot->sent = false;
 }
@@ -72,10 +74,11 @@ void shim_end_run (struct shim *s, struct run *run, const struct stop *how,
         shim_stop_run (s, run, how, out);
 }
 
-void shim_run_gone (struct shim *s, struct run *run)
+void shim_run_gone (struct shim *s, struct run *run, struct actions *out)
 {
     uint8_t status = run_exit_status (run->status);
 
+    shim_end_parking (s, run, out);
     s->told++;
     for (struct slot *at = NULL;
          (at = holdings_next_of (&s->holdings, run->token, at));) {
@@ -87,6 +90,8 @@ void shim_run_gone (struct shim *s, struct run *run)
         }
         at->state = keep ? SLOT_KEPT : SLOT_REAPED;
         at->status = status;
+        at->memory_bytes = run->memory_bytes;
+        at->cpu_ms = run->cpu_ms;
         at->seq = s->told;
         progress_forget (&s->progress, at->token);
         at->sent = false;
@@ -108,7 +113,7 @@ static void give_back_requests (struct shim *s, const struct who *of,
 
     for (struct request *r; (r = requests_after (&s->requests, seq));) {
         seq = r->seq;
-        if (!r->client || !of_whom (r->supervisor, of))
+        if (!r->client || r->back || !of_whom (r->supervisor, of))
             continue;
         actions_tell_error (out, r->client, VERB_REQUEST, r->client_seq,
                             ERR_EXPIRED, why);
@@ -161,6 +166,7 @@ static void lose_runs (struct shim *s, struct actions *out)
 
     for (struct run *run = NULL; (run = runs_next (&s->runs, run));) {
         run->lost = true;
+        shim_end_parking (s, run, out);
         shim_end_run (s, run, &how, out);
     }
 }

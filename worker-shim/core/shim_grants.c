@@ -184,11 +184,13 @@ static void expire (const struct request *r, struct actions *out)
 static bool comes_too_early (struct shim *s, const struct request *r,
                              const struct row_granted *grant)
 {
-    return r && r->client && grant->count > shim_room (s);
+    return r && r->client && !r->back && grant->count > shim_room (s);
 }
 
 static bool plausible (const struct request *r, const struct row_granted *grant)
 {
+    if (r && r->back) // all the slots of a tree, or none
+        return grant->count == r->ask.count;
     return grant->count <= (r ? r->ask.count : MAX_HELD);
 }
 
@@ -208,7 +210,10 @@ void shim_take_grant (struct shim *s, const struct row_granted *grant,
     acks_add (&s->acks, grant->seq);
     if (known (s, grant))
         expire (r, out);
-    else if (r && r->client && add_slots (s, r, grant))
+    else if (r && r->back) {
+        shim_take_back (s, r, grant, waited_ms, out);
+        return;
+    } else if (r && r->client && add_slots (s, r, grant))
         hand_out (s, r, grant, waited_ms, out);
     else
         return_grant (s, grant);
@@ -278,7 +283,7 @@ void shim_serve (struct shim *s, int64_t now, struct actions *out)
         return;
     for (struct request *r; (r = requests_after (&s->requests, seq));) {
         seq = r->seq;
-        if (r->client && r->ask.run)
+        if (r->client && r->ask.run && !r->back)
             serve (s, r, out);
     }
 }

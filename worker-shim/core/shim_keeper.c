@@ -88,6 +88,8 @@ static void on_attach (struct shim *s, uint64_t keeper,
 
     if (why) {
         refuse (keeper, in, why, out);
+        // its end will not be reported, and it may have a tree
+        shim_on_keeper_gone (s, keeper, now, out);
         return;
     }
     run->state = RUN_ATTACHED;
@@ -102,9 +104,15 @@ static void on_attach (struct shim *s, uint64_t keeper,
         shim_arm (s, run, out);
 }
 
+/* Numbers on the wire are no larger. */
+static uint64_t sendable (uint64_t number)
+{
+    return number > INT64_MAX ? INT64_MAX : number;
+}
+
 /* STARTED, EXITED, REAPED - of a tree that is there. */
 static void on_tree (struct shim *s, struct run *run,
-                     const struct keeper_packet *in)
+                     const struct keeper_packet *in, struct actions *out)
 {
     switch (in->type) {
     case KEEPER_STARTED:
@@ -117,7 +125,9 @@ static void on_tree (struct shim *s, struct run *run,
         break;
     case KEEPER_REAPED:
         run->status = in->status;
-        shim_run_gone (s, run);
+        run->memory_bytes = sendable (in->peak_bytes);
+        run->cpu_ms = sendable (in->cpu_ms);
+        shim_run_gone (s, run, out);
         break;
     default: break;
     }
@@ -132,8 +142,8 @@ void shim_on_keeper (struct shim *s, uint64_t keeper,
     s->news = true;
     if (in->type == KEEPER_ATTACH)
         on_attach (s, keeper, in, now, out);
-    else if (run && run->token == in->token)
-        on_tree (s, run, in);
+    else if (run && run->named == in->token)
+        on_tree (s, run, in, out);
     shim_tell_released (s, out);
 }
 
@@ -154,7 +164,7 @@ void shim_on_keeper_gone (struct shim *s, uint64_t keeper, int64_t now,
     if (!run->exited)
         run->status = STATUS_KILLED;
     clean = actions_add (out, ACT_CLEAN);
-    clean->token = run->token;
+    clean->token = run->named;
     clean->who = run->process;
     copy_text (clean->cgroup, sizeof clean->cgroup, run->cgroup);
     copy_text (clean->cookie, sizeof clean->cookie, run->cookie);
@@ -179,13 +189,13 @@ void shim_clean (struct shim *s, struct slot *slot, const struct row_limbo *row,
 void shim_on_cleaned (struct shim *s, uint64_t token, int64_t now,
                       struct actions *out)
 {
-    struct run *run = runs_find (&s->runs, token);
+    struct run *run = runs_named (&s->runs, token);
     struct slot *slot = holdings_find (&s->holdings, token);
 
     (void) now;
     s->news = true;
     if (run && run->state == RUN_CLEANING)
-        shim_run_gone (s, run);
+        shim_run_gone (s, run, out);
     else if (slot && slot->state == SLOT_LEFTOVER)
         shim_reap_slot (s, slot);
     shim_tell_released (s, out);

@@ -35,7 +35,7 @@ static void forget_sent (struct shim *s)
     for (struct slot *slot = NULL; (slot = holdings_next (&s->holdings, slot));)
         slot->sent = false;
     for (struct run *run = NULL; (run = runs_next (&s->runs, run));)
-        run->sent = false;
+        run->sent = run->parking_sent = false;
     while ((r = requests_after (&s->requests, r ? r->seq : 0)))
         r->sent = false;
 }
@@ -115,6 +115,8 @@ static void say_reaped_with (struct shim *s, const struct slot *first,
     reaped.session = s->tenure.session;
     reaped.seq = like.seq;
     reaped.status = like.status;
+    reaped.memory_bytes = like.memory_bytes;
+    reaped.cpu_ms = like.cpu_ms;
     reaped.keep = like.state == SLOT_KEPT;
     for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
         if (!same_end (&like, at))
@@ -174,6 +176,8 @@ static void say_request (struct shim *s, struct request *r, struct actions *out)
 {
     struct msg_request ask = r->ask;
 
+    if (r->back)
+        shim_fill_return (s, &ask);
     if (s->requests.asked_seq < r->seq)
         s->requests.asked_seq = r->seq;
     ask.session = s->tenure.session;
@@ -190,7 +194,7 @@ static void say_request (struct shim *s, struct request *r, struct actions *out)
 static void say_or_postpone (struct shim *s, struct request *r,
                              struct actions *out)
 {
-    if (shim_served_soon (s, r))
+    if (r->back ? !shim_may_say_return (s, r) : shim_served_soon (s, r))
         return;
     if (!r->asked && r->seq < s->requests.asked_seq)
         requests_move_last (&s->requests, r);
@@ -206,10 +210,11 @@ static void say_requests (struct shim *s, struct actions *out)
     uint64_t seq = 0, below = UINT64_MAX;
 
     for (struct request *r; (r = requests_after (&s->requests, seq));) {
-        bool unanswered = r->client && !r->answered;
+        bool wanted = r->client || r->back;
+        bool unanswered = wanted && !r->answered;
 
         seq = r->seq;
-        if (!r->client && !r->sent)
+        if (!wanted && !r->sent)
             say_cancel (s, r, out);
         if (unanswered && !r->sent && seq < below)
             say_or_postpone (s, r, out);
@@ -236,6 +241,7 @@ void shim_say_news (struct shim *s, int64_t now, struct actions *out)
     say_released (s, out);
     say_reaped (s, out);
     say_started (s, out);
+    shim_say_parks (s, out);
     say_requests (s, out);
     say_progress (s, now, out);
 }
@@ -246,7 +252,7 @@ struct keeper_packet shim_packet (enum keeper_type type, const struct run *run)
 {
     return (struct keeper_packet){.magic = KEEPER_MAGIC,
                                   .type = type,
-                                  .token = run->token,
+                                  .token = run->named,
                                   .count = run->count};
 }
 

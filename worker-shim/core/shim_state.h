@@ -7,6 +7,8 @@
  *   shim_client.c   what local commands ask
  *   shim_release.c  which slots a RELEASE means, and what became of them
  *   shim_keeper.c   what keepers report
+ *   shim_park.c     trees give their slots back for a while
+ *   shim_reclaim.c  the broker asks for what is idle
  *   shim_grants.c   slots arrive, and are handed to those who wait
  *   shim_stop.c     what a STOP means
  *   shim_ending.c   slots, runs and the session go
@@ -30,6 +32,16 @@
 #include "core/supervisors.h"
 #include "core/tenure.h"
 
+/* A command that has parked its tree: as long as it is connected, and has not
+ * asked for the way back. */
+struct parker {
+    uint64_t client; // 0 = unused entry
+    uint64_t seq;    // of its PARK
+    uint64_t run;    // its tree, by the name that this has
+    bool told;       // that it is parked
+};
+enum { MAX_PARKERS = 256 };
+
 struct shim {
     struct shim_settings settings;
     struct tenure tenure;
@@ -40,6 +52,7 @@ struct shim {
     struct releases releases;
     struct acks acks;
     struct progress progress;
+    struct parker parkers[MAX_PARKERS];
     bool news;   // something happened since the last turn
     bool ready;  // was LIVE once
     bool ending; // shim_end () was called
@@ -57,6 +70,7 @@ struct stop {
     int64_t notice_ms, grace_ms;
     const char *reason;
     bool supervisor; // a bound slot's supervisor too
+    bool unsure;     // an unknown token may be of a tree that is back
 };
 
 /* ---- shim.c ---- */
@@ -112,6 +126,41 @@ void shim_stop_tokens (struct shim *s, const struct u64s *tokens,
 void shim_clean (struct shim *s, struct slot *slot, const struct row_limbo *row,
                  struct actions *out);
 
+/* ---- shim_park.c ---- */
+void shim_park (struct shim *s, uint64_t client, const struct msg_park *in,
+                struct actions *out);
+/* A command wants its parked tree to go on. */
+void shim_return (struct shim *s, uint64_t client, const struct msg_request *in,
+                  struct actions *out);
+void shim_parker_gone (struct shim *s, uint64_t client);
+/* Trees that nobody keeps parked any more ask for their slots. */
+void shim_come_back (struct shim *s);
+void shim_say_parks (struct shim *s, struct actions *out);
+/* Is it this one's turn to be told to the broker; and as what? */
+bool shim_may_say_return (struct shim *s, const struct request *r);
+void shim_fill_return (struct shim *s, struct msg_request *ask);
+void shim_park_heard (struct shim *s, const struct msg_ok *in,
+                      struct actions *out);
+void shim_park_refused (struct shim *s, const struct msg_error *in,
+                        struct actions *out);
+void shim_park_again (struct shim *s);
+/* The slots that `r` asked for are here: its tree runs under them now, and all
+ * requests for its way back are over. */
+void shim_take_back (struct shim *s, const struct request *r,
+                     const struct row_granted *grant, uint64_t waited_ms,
+                     struct actions *out);
+void shim_return_refused (struct shim *s, struct request *r, enum err error,
+                          const char *detail, struct actions *out);
+/* The tree has ended, or its session: nobody waits for it. */
+void shim_end_parking (struct shim *s, struct run *run, struct actions *out);
+
+/* ---- shim_reclaim.c ---- */
+/* Since when reservations are idle: at the end of each turn. */
+void shim_note_idle (struct shim *s, int64_t now);
+/* Others want up to `count` of the slots that nobody uses here. */
+void shim_reclaim (struct shim *s, uint64_t count, const char *whom,
+                   int64_t now, struct actions *out);
+
 /* ---- shim_ending.c ---- */
 void shim_release_slot (struct slot *slot);
 /* Nothing runs under it any more, and the broker is to hear that it is proven:
@@ -127,7 +176,7 @@ void shim_drop_run (struct shim *s, struct run *run, const char *why,
 void shim_end_run (struct shim *s, struct run *run, const struct stop *how,
                    struct actions *out);
 /* Its tree is proven gone. */
-void shim_run_gone (struct shim *s, struct run *run);
+void shim_run_gone (struct shim *s, struct run *run, struct actions *out);
 /* Everything of that supervisor (NULL: of everybody) is given back. */
 void shim_give_back (struct shim *s, const struct who *of, const char *why,
                      struct actions *out);

@@ -41,7 +41,10 @@ static void stop_token (struct shim *s, uint64_t token, const struct stop *how,
     struct slot *slot = holdings_find (&s->holdings, token);
 
     switch (slot ? slot->state : SLOT_NONE) {
-    case SLOT_NONE: reap_unknown (s, token, out); break;
+    case SLOT_NONE:
+        if (!how->unsure)
+            reap_unknown (s, token, out);
+        break;
     case SLOT_IDLE: shim_release_slot (slot); break;
     case SLOT_KEPT: shim_reap_slot (s, slot); break;
     case SLOT_TAKEN: stop_taken (s, slot, how, again, out); break;

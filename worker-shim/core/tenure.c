@@ -61,6 +61,7 @@ static void take_timing (struct tenure *t, const struct msg_welcome *in)
     t->drift_ms = (int64_t) in->drift_ms;
     t->linger_ms = (int64_t) in->linger_ms;
     t->sample_ms = (int64_t) in->sample_ms;
+    t->reclaim_idle_ms = (int64_t) in->reclaim_idle_ms;
 }
 
 bool tenure_welcome (struct tenure *t, const struct msg_welcome *in,
