@@ -282,6 +282,7 @@ def a_long_text_is_cut_and_not_refused(place):
     refuses: a session or project that is not there, or a list that is none."""
     Scene(place)
     other_fault = {"HELLO": ("runs", "x", "BAD_ARG"), "KILL": ("project", "nobody", "NOT_FOUND"),
+                   "PAUSE": ("project", "nobody", "NOT_FOUND"), "RESUME": ("project", "nobody", "NOT_FOUND"),
                    "default": ("session", 12345, "NO_SESSION")}
     with unchanged(place):
         for peer in peers(place):
@@ -384,7 +385,8 @@ def nothing_that_a_peer_wrote_reaches_a_terminal_as_it_is(place):
                  ["release", "p", nasty], ["request", nasty, "1"], [nasty], ["request", "p", "1", nasty],
                  ["request", "p", "1", "--" + nasty], ["run", "-p", "p", "--" + nasty],
                  ["kill", "p", "--label", nasty + "2"], ["cancel", "p", nasty], ["status", nasty],
-                 ["set-max", nasty], ["help", nasty], ["request", "p", "1", "--timeout", nasty],
+                 ["set-max", nasty], ["set-policy", nasty], ["set-priority", "p", nasty], ["pause", nasty],
+                 ["pause", "p", "--reason", nasty], ["status"], ["resume", "p", "--reason", nasty], ["help", nasty], ["request", "p", "1", "--timeout", nasty],
                  ["release", "p", "--token", nasty]):
         output_of(place, *argv, **by(who))
     peer.close()
@@ -650,6 +652,26 @@ def kills_of_what_is_not_there(place):
 
 
 @case
+def changes_of_the_schedule_that_cannot_be(place):
+    scene = Scene(place)
+    check_rows(place, scene, [
+        ("no such policy", "SET_POLICY", {"policy": "fare"}, "BAD_ARG", "policy", r"is it fair\?$"),
+        ("nothing like it", "SET_POLICY", {"policy": "zebra"}, "BAD_ARG", "policy",
+         "expected fifo, fair or priority$"),
+        ("another's case", "SET_POLICY", {"policy": "Fair"}, "BAD_ARG", "policy", "is it fair"),
+        ("a long policy", "SET_POLICY", {"policy": "fifo" * 100}, "BAD_ARG", "policy", "expected fifo"),
+        ("a priority above all", "SET_PRIORITY", {"project": "consilio", "priority": 1001}, "BAD_ARG",
+         "priority", r"0\.\.1000, got 1001"),
+        ("an unknown project", "SET_PRIORITY", {"project": "consillio", "priority": 1}, "NOT_FOUND",
+         "project", "is it consilio?"),
+        ("pausing an unknown project", "PAUSE", {"project": "consillio"}, "NOT_FOUND", "project",
+         "is it consilio?"),
+        ("resuming an unknown project", "RESUME", {"project": "zebra"}, "NOT_FOUND", "project",
+         "no project zebra$"),
+    ])
+
+
+@case
 def a_kill_that_is_repeated_has_one_answer(place):
     Scene(place)
     for peer in peers(place):
@@ -686,6 +708,10 @@ error("STARTED", session=own.session, tokens=tokens, pid=1)
 error("KILL", id=3, project="consilio")
 error("KILL", id=3, project="consilio", token=tokens[0])
 error("SET_MAX", max_slots=1)
+error("SET_POLICY", policy="fair")
+error("SET_PRIORITY", project="theirs", priority=9)
+error("PAUSE", project="consilio", reason="so that mine go on")
+error("RESUME", project="consilio")
 """
 
 
@@ -712,7 +738,7 @@ def what_is_another_users_is_not_to_be_had(place):
                               stdout=subprocess.PIPE, preexec_fn=lambda: os.setuid(NOBODY),
                               timeout=DEADLINE, check=True)
         answers = [json.loads(line) for line in done.stdout.splitlines()]
-        assert len(answers) == len(verbs) + 9, answers
+        assert len(answers) == len(verbs) + 13, answers
         assert not [a for a in answers if a["error"] != "NOT_ALLOWED"], answers
         assert before["agents"] == state(place)["agents"]
     audited = re.findall(r"\] refused .*uid=%d .*error=NOT_ALLOWED" % NOBODY, broker.text())
@@ -779,7 +805,7 @@ def garbage_on_the_shims_sockets_does_not_hurt_it(place):
                                                                  _ in NO_MAPS.values()),
                *(b"SLT1" + rng.randbytes(rng.randrange(1, 300)) for _ in range(100)),
                *(rng.randbytes(rng.randrange(1, 300)) for _ in range(100))]
-    for verb in ("REQUEST", "RELEASE", "CANCEL", "PROGRESS", "SPAWN", "OK"):
+    for verb in ("REQUEST", "RELEASE", "CANCEL", "PARK", "PROGRESS", "SPAWN", "OK"):
         garbage += [b"SLT1" + body for body, _, _ in faults_of(verb)]
     with unchanged(place):
         for packet in garbage:
@@ -801,12 +827,13 @@ def garbage_on_the_shims_sockets_does_not_hurt_it(place):
     assert alive(shim.pid)
     with unchanged(place):
         for verb, (origin, _) in MESSAGES.items():
-            if verb not in ("REQUEST", "RELEASE", "CANCEL", "PROGRESS", "SPAWN", "OK"):
+            if verb not in ("REQUEST", "RELEASE", "CANCEL", "PARK", "PROGRESS", "SPAWN", "OK"):
                 refused(answer_of(commands_, MAGIC + body_of(verb)), "UNKNOWN_VERB", None, "", re=verb)
         for verb, keys, error in (
                 ("REQUEST", {"project": "q", "seq": 1, "count": 1}, "NOT_ALLOWED"),
                 ("REQUEST", {"project": "p", "seq": 1, "count": 513}, "EXCEEDS_MAX"),
                 ("RELEASE", {}, "BAD_ARG"),
+                ("PARK", {"tokens": [1]}, "NOT_FOUND"),
                 ("PROGRESS", {"percent": 5}, "NOT_FOUND"),
                 ("PROGRESS", {"token": 999, "percent": 5}, "NOT_FOUND"),
                 ("PROGRESS", {"token": 1, "phase": 5, "phases": 4}, "BAD_ARG"),

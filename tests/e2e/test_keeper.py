@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from harness import DEADLINE, Skip, alive, case, main, program, start_time, wait_until
+from harness import ASAN, DEADLINE, Skip, alive, case, main, program, start_time, wait_until
 
 # struct keeper_packet; see worker-shim/keeper_wire.h
 LAYOUT = struct.Struct("@IIQIiqiIqqqqqQQ96s256s257s257s0q")
@@ -448,6 +448,20 @@ def usage_is_reported_in_the_end(place):
     receive(k.run, EXITED)
     reaped = receive(k.run, REAPED)
     assert reaped.peak_bytes > 100000 and reaped.cpu_ms > 0, vars(reaped)
+
+
+@case
+def only_keepers_look_for_no_leaks(place):
+    if not ASAN:
+        raise Skip("without a sanitizer nobody looks for leaks")
+    env = dict(os.environ, LSAN_OPTIONS="log_threads=1")
+
+    def looks(name):
+        end = subprocess.run([program(name), "--version"], env=env, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, timeout=DEADLINE)
+        return b"Processing thread" in end.stderr
+    assert looks("slotbus") and looks("slotbus-broker")
+    assert not looks("slotbus-keeper")
 
 
 @case

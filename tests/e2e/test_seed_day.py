@@ -51,6 +51,7 @@ Active Projects:
 
 Queued Projects:
    Health-Agent: Waiting for 11 slots \(1 agent ahead\): position 1, \S+.*; ETA unknown
+                 goes on with 1 slot: consilio's Auth
 
 Estimated completion: unknown"""
 

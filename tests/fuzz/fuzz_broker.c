@@ -37,8 +37,10 @@ static void check_sums (struct play *p)
 {
     struct broker *b = p->b;
     struct pool_view view;
-    size_t leases = leases_count (&b->leases), pools = 0;
+    size_t leases = 0, pools = 0;
 
+    for (size_t i = 0; i < leases_count (&b->leases); i++)
+        leases += lease_counts (leases_at (&b->leases, i));
     state_tally (b);
     broker_view (b, &view);
     for (size_t i = 0; i < b->pools.count; i++)
@@ -55,34 +57,59 @@ static void check_same (const void *rows, size_t count,
               "a row is not what is known");
 }
 
+/* One that would not wait is not stored before it is known that it must. */
+static void check_queue (const struct disk *d, const struct table *known)
+{
+    size_t stored = 0;
+
+    for (size_t i = 0; i < known->count; i++) {
+        const struct waiter *w = known->at[i];
+
+        must (w->stored || w->t.nowait, "waits, and is not stored");
+        must (!w->stored ||
+                  (stored < d->waiter_count &&
+                   memcmp (&d->waiters[stored], &w->r, sizeof w->r) == 0),
+              "a row is not what is known");
+        stored += w->stored;
+    }
+    must (stored == d->waiter_count, "another number of rows");
+}
+
 static void check_rows (const struct play *p)
 {
     const struct disk *d = &p->disk;
     const struct broker *b = p->b;
+    size_t projects = 0;
 
     check_same (d->sessions, d->session_count, &b->sessions,
                 sizeof *d->sessions);
     check_same (d->leases, d->lease_count, &b->leases.by_token,
                 sizeof *d->leases);
-    check_same (d->waiters, d->waiter_count, &b->waiters, sizeof *d->waiters);
+    check_queue (d, &b->waiters);
+    for (size_t i = 0; i < b->projects.count; i++)
+        projects += b->projects.at[i]->said.number != 0;
+    must (projects == d->project_count,
+          "a word that is not stored, or no word");
 }
 
 /* I1, I3, I5, I6, I11 of one lease that was not there before. */
 static void check_new (struct play *p, const struct lease *l)
 {
     const struct broker *b = p->b;
-    unsigned held = 0, here = 0;
+    unsigned held = 0, here = 0, all = 0;
 
     p->highest = l->r.token;
     must (l->r.token < p->disk.meta.token_mark, "I3: above the mark");
     if (b->learning)
         return;
     for (size_t i = 0; i < leases_count (&b->leases); i++) {
-        held += leases_at (&b->leases, i)->project == l->project;
-        here += leases_at (&b->leases, i)->pool == l->pool;
+        const struct lease *other = leases_at (&b->leases, i);
+
+        held += lease_counts (other) && other->project == l->project;
+        here += lease_counts (other) && other->pool == l->pool;
+        all += lease_counts (other);
     }
-    must (here <= pool_effective (l->pool) &&
-              leases_count (&b->leases) <= b->settings.max_slots,
+    must (here <= pool_effective (l->pool) && all <= b->settings.max_slots,
           "I1: more than there was");
     must (held <= l->project->max, "I6: above the cap");
     must (l->r.count <= l->r.asked, "I5: more than was asked for");
@@ -103,13 +130,16 @@ static void check_leases (struct play *p)
     }
 }
 
-static void check_waiters (const struct broker *b)
+static void check_waiters (const struct broker *b, int64_t now)
 {
     for (size_t i = 0; i < b->waiters.count; i++) {
         const struct waiter *w = b->waiters.at[i];
 
-        must (w->outlook.reason != REASON_NONE && w->outlook.position >= 1 &&
-                  w->outlook.detail[0] && !w->unanswered,
+        struct outlook outlook;
+
+        dispatch_explain (&b->dispatch, &w->t, now, &outlook);
+        must (outlook.reason != REASON_NONE && outlook.position >= 1 &&
+                  outlook.detail[0] && (!w->unanswered || w->t.nowait),
               "a waiter without a reason");
         must (sessions_find (&b->sessions, w->r.session) == w->session,
               "a waiter of nobody");
@@ -154,7 +184,7 @@ static void check (struct play *p)
     check_sums (p);
     check_rows (p);
     check_leases (p);
-    check_waiters (p->b);
+    check_waiters (p->b, p->now);
     check_said (p);
     must (broker_next_deadline (p->b, p->now) >= p->now, "due in the past");
 }

@@ -112,6 +112,19 @@ static void add_waiter (struct play *p)
         add (p, CHANGE_WAITER, r.number, &r);
 }
 
+static void add_project (struct play *p)
+{
+    struct project_record r;
+
+    memset (&r, 0, sizeof r);
+    r.number = some_key (&p->f);
+    r.paused = true;
+    copy_text (r.name, sizeof r.name, "a");
+    fill_row (&p->f, &rows_project, &r);
+    if (rows_sound (&rows_project, &r))
+        add (p, CHANGE_PROJECT, r.number, &r);
+}
+
 static void add_meta (struct play *p)
 {
     struct meta_row r;
@@ -131,14 +144,16 @@ static void add_meta (struct play *p)
 static void write_rows (struct play *p)
 {
     for (unsigned i = 0; i < MOST_ROWS && !feed_over (&p->f); i++) {
-        switch (feed_below (&p->f, 8)) {
+        unsigned kind = feed_byte (&p->f);
+
+        switch (kind % 8) {
         case 0:
         case 1: add_session (p); break;
         case 2:
         case 3:
         case 4: add_lease (p); break;
         case 5: add_waiter (p); break;
-        case 6: add_meta (p); break;
+        case 6: kind < 128 ? add_meta (p) : add_project (p); break;
         default: return;
         }
     }
@@ -156,6 +171,26 @@ static void check_rows (const void *rows, size_t count,
         must (memcmp ((const char *) rows + i * size, known->at[i],
                       sizeof (uint64_t)) == 0,
               "a row of nothing");
+}
+
+/* Of what people said of projects there is a row, and of nothing else. */
+static void check_said (const struct play *p)
+{
+    const struct projects *known = &p->b->projects;
+    size_t said = 0;
+
+    for (size_t i = 0; i < known->count; i++) {
+        const struct project *project = known->at[i];
+        const struct project_record *row =
+            disk_project (&p->disk, project->name);
+
+        said += project->said.number != 0;
+        must ((row != NULL) == (project->said.number != 0) &&
+                  (!row || row->number == project->said.number),
+              "what was said of a project is not what is stored");
+        must (project->priority <= MAX_PRIORITY, "an impossible priority");
+    }
+    must (said == p->disk.project_count, "a word about no project");
 }
 
 static void check (struct play *p)
@@ -183,6 +218,7 @@ static void check (struct play *p)
                 sizeof *d->leases);
     check_rows (d->waiters, d->waiter_count, &p->b->waiters,
                 sizeof *d->waiters);
+    check_said (p);
     must (p->b->next_token > p->highest, "I3: a token would come again");
     outbox_clear (p->out);
 }

@@ -135,9 +135,12 @@ static void add_rows (struct outbox *o)
                                         .asked = 1};
     static struct waiter_record waiter = {
         .number = 1, .session = 5, .seq = 9, .count = 2, .min = 2};
+    static struct project_record project = {
+        .number = 2, .name = "a", .paused = true, .reason = "at night"};
 
     outbox_change (o, CHANGE_SESSION, session.id, &session);
     outbox_change (o, CHANGE_WAITER, waiter.number, &waiter);
+    outbox_change (o, CHANGE_PROJECT, project.number, &project);
     for (lease.token = 1; lease.token <= TOKENS; lease.token++) {
         lease.first = lease.seq = lease.token;
         outbox_change (o, CHANGE_LEASE, lease.token, &lease);
@@ -269,6 +272,11 @@ static void on_waiter (void *arg, const struct waiter_record *r)
     broker_restore_waiter (arg, r);
 }
 
+static void on_project (void *arg, const struct project_record *r)
+{
+    broker_restore_project (arg, r);
+}
+
 static void on_damaged (void *arg, uint64_t token)
 {
     broker_restore_damaged (arg, token);
@@ -278,8 +286,8 @@ static void start (struct store *s)
 {
     struct settings settings;
     struct identity self = {"vm1", "m1", "boot1", "1.0"};
-    struct store_reader reader = {on_session, on_lease, on_waiter, on_damaged,
-                                  NULL};
+    struct store_reader reader = {on_session, on_lease,   on_waiter,
+                                  on_project, on_damaged, NULL};
     struct outbox *out = outbox_create ();
     struct broker *b;
     unsigned damaged = 0;

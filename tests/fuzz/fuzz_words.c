@@ -10,6 +10,7 @@
 #include "bus/endpoint.h"
 #include "bus/log.h"
 #include "commands/say.h"
+#include "commands/waiting.h"
 #include "core/outbox.h"
 #include "fuzz/feed.h"
 #include "protocol/nearest.h"
@@ -51,10 +52,18 @@ static void check_quoted (const char *text, size_t size)
 
 static void check_waiting (const char *text, size_t size)
 {
+    struct row_waiter w = {.position = 1, .eta_high_s = UINT64_MAX};
     char *room = room_of (size);
 
-    say_waiting (1, 2, text, text, 3, UINT64_MAX, room, size);
+    copy_text (w.reason, sizeof w.reason, text);
+    copy_text (w.detail, sizeof w.detail, text);
+    copy_text (w.unblocks, sizeof w.unblocks, text);
+    waiting_why (&w, room, size);
     must (memchr (room, 0, size) != NULL, "endless");
+    must_be_clean (room, strlen (room), false, "waiting_why lets it through");
+    waiting_way_out (&w, room, size);
+    must (memchr (room, 0, size) != NULL, "endless");
+    must_be_clean (room, strlen (room), false, "so does waiting_way_out");
     free (room);
 }
 

@@ -13,6 +13,7 @@ void disk_clear (struct disk *d)
     free (d->sessions);
     free (d->leases);
     free (d->waiters);
+    free (d->projects);
     free (d->damaged);
     *d = (struct disk){.session_count = 0};
 }
@@ -93,6 +94,10 @@ void disk_apply (struct disk *d, const struct change *change)
         change_row ((void **) &d->waiters, &d->waiter_count, &d->waiter_most,
                     sizeof *d->waiters, change);
         break;
+    case CHANGE_PROJECT:
+        change_row ((void **) &d->projects, &d->project_count, &d->project_most,
+                    sizeof *d->projects, change);
+        break;
     case CHANGE_META: memcpy (&d->meta, change->record, sizeof d->meta); break;
     }
 }
@@ -123,6 +128,16 @@ const struct waiter_record *disk_waiter (const struct disk *d, uint64_t session,
     return NULL;
 }
 
+const struct project_record *disk_project (const struct disk *d,
+                                           const char *name)
+{
+    for (size_t i = 0; i < d->project_count; i++) {
+        if (strcmp (d->projects[i].name, name) == 0)
+            return &d->projects[i];
+    }
+    return NULL;
+}
+
 bool disk_damaged (const struct disk *d, uint64_t token)
 {
     for (size_t i = 0; i < d->damaged_count; i++) {
@@ -144,7 +159,8 @@ void disk_lose (struct disk *d, bool marker)
     } else {
         meta.broker[0]++; // another one; nobody reads it as a number
     }
-    d->session_count = d->lease_count = d->waiter_count = d->damaged_count = 0;
+    d->session_count = d->lease_count = d->waiter_count = 0;
+    d->project_count = d->damaged_count = 0;
     d->meta = meta;
     d->learning = true;
 }
@@ -158,6 +174,7 @@ static size_t record_size (enum change_kind kind)
     case CHANGE_LEASE: return sizeof (struct lease_record);
     case CHANGE_WAITER: return sizeof (struct waiter_record);
     case CHANGE_META: return sizeof (struct meta_record);
+    case CHANGE_PROJECT: return sizeof (struct project_record);
     }
     return 0;
 }
@@ -231,6 +248,11 @@ static void copy_disk (struct disk *to, const struct disk *from)
                                  &from->waiters[i]};
         disk_apply (to, &change);
     }
+    for (size_t i = 0; i < from->project_count; i++) {
+        change = (struct change){CHANGE_PROJECT, false,
+                                 from->projects[i].number, &from->projects[i]};
+        disk_apply (to, &change);
+    }
     for (size_t i = 0; i < from->damaged_count; i++)
         damage (to, from->damaged[i]);
     to->meta = from->meta;
@@ -287,6 +309,8 @@ void disk_restore (const struct disk *d, struct broker *b)
         else
             broker_restore_lease (b, &d->leases[i]);
     }
+    for (size_t i = 0; i < d->project_count; i++)
+        broker_restore_project (b, &d->projects[i]);
     for (size_t i = 0; i < d->waiter_count; i++)
         broker_restore_waiter (b, &d->waiters[i]);
 }

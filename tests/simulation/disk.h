@@ -18,6 +18,8 @@ struct disk {
     size_t lease_count, lease_most;
     struct waiter_record *waiters;
     size_t waiter_count, waiter_most;
+    struct project_record *projects;
+    size_t project_count, project_most;
     struct meta_record meta;
     bool learning; // its loss was accepted, and what is held is not learned yet
     uint64_t *damaged; // tokens whose rows cannot be read
@@ -56,6 +58,8 @@ bool disk_damaged (const struct disk *d, uint64_t token);
 /* NULL where there is none. */
 const struct lease_record *disk_lease (const struct disk *d, uint64_t token);
 const struct session_record *disk_session (const struct disk *d, uint64_t id);
+const struct project_record *disk_project (const struct disk *d,
+                                           const char *name);
 const struct waiter_record *disk_waiter (const struct disk *d, uint64_t session,
                                          uint64_t seq);
 

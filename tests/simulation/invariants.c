@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/state.h"
 #include "simulation/invariants_rules.h"
+#include "simulation/invariants_schedule.h"
 #include "simulation/ledger.h"
 
 enum { STALL_MS = 1000, INSPECT_MS = 250, IDLE_MS = 2000, REASONS_EVERY = 64 };
@@ -27,7 +29,7 @@ static struct wish *place_of (struct sim *s, uint64_t session, uint64_t seq)
     return &s->invariants.asked[(mixed >> 32) % SIM_ASKED];
 }
 
-static struct wish *asked_by (struct sim *s, uint64_t session, uint64_t seq)
+struct wish *invariants_asked (struct sim *s, uint64_t session, uint64_t seq)
 {
     struct wish *a = place_of (s, session, seq);
 
@@ -36,13 +38,15 @@ static struct wish *asked_by (struct sim *s, uint64_t session, uint64_t seq)
 
 static void asks (struct sim *s, const struct msg_request *m)
 {
-    if (asked_by (s, m->session, m->seq))
+    if (invariants_asked (s, m->session, m->seq))
         return;
     *place_of (s, m->session, m->seq) =
         (struct wish){.session = m->session,
                       .seq = m->seq,
                       .count = (unsigned) m->count,
-                      .min = (unsigned) (m->min ? m->min : m->count)};
+                      .min = (unsigned) (m->min ? m->min : m->count),
+                      .any = m->min == 0,
+                      .back = m->parked != 0};
 }
 
 void invariants_said (struct sim *s, int shim, enum verb verb,
@@ -112,6 +116,8 @@ void invariants_heard (struct sim *s, const struct mail *mail)
         hosts_killed (s, kill->project, kill->supervisor);
     if (shim < 0)
         return;
+    if (mail->letter.verb == VERB_REQUEST)
+        schedule_heard (s, (const struct msg_request *) mail->letter.fields);
     if (mail->letter.verb == VERB_BEAT)
         beat (s, shim, (const struct msg_beat *) mail->letter.fields);
     if (mail->letter.verb == VERB_HELLO)
@@ -122,12 +128,22 @@ void invariants_heard (struct sim *s, const struct mail *mail)
         s->invariants.bye[shim] = s->now;
 }
 
+/* It said no min, and so `fair` was free to. */
+static bool may_be_less (struct sim *s, const struct sim_client *c)
+{
+    const struct lease_record *r = disk_lease (&s->disk, c->got.at[0]);
+    const struct wish *a = r ? invariants_asked (s, r->session, r->seq) : NULL;
+
+    return c->min == c->count && (!a || (a->any && a->min == 1));
+}
+
 void invariants_served (struct sim *s, int client)
 {
     const struct sim_client *c = &s->clients[client];
 
     s->invariants.served++;
-    if (c->got.count > c->count || c->got.count < c->min)
+    if (c->got.count > c->count ||
+        (c->got.count < c->min && !may_be_less (s, c)))
         sim_violate (s, "I5: a command that asked for %u..%u got %u", c->min,
                      c->count, c->got.count);
 }
@@ -180,9 +196,17 @@ static void learns (struct sim *s, const struct lease_record *r)
                      LLU (r->token));
 }
 
+static void note_where (struct sim *s, const struct lease_record *r)
+{
+    for (int i = 0; i < s->host_count; i++) {
+        if (strcmp (s->hosts[i].name, r->host) == 0)
+            s->invariants.granted_on[i] = true;
+    }
+}
+
 static void new_lease (struct sim *s, const struct lease_record *r)
 {
-    const struct wish *a = asked_by (s, r->session, r->seq);
+    const struct wish *a = invariants_asked (s, r->session, r->seq);
 
     if (s->broker.learning) {
         learns (s, r);
@@ -192,6 +216,8 @@ static void new_lease (struct sim *s, const struct lease_record *r)
         sim_violate (s, "token %llu is granted on a full disk", LLU (r->token));
     s->invariants.granted++;
     s->invariants.grants++;
+    schedule_granted (s, r);
+    note_where (s, r);
     if (r->token <= s->invariants.highest_token)
         sim_violate (s, "I3: token %llu after %llu", LLU (r->token),
                      LLU (s->invariants.highest_token));
@@ -208,7 +234,29 @@ static void new_lease (struct sim *s, const struct lease_record *r)
 
 static bool forward (enum lease_state from, enum lease_state to)
 {
-    return to >= from;
+    if (to == LEASE_PARKED)
+        return from == LEASE_ACTIVE || from == LEASE_PARKED;
+    return from == LEASE_PARKED ? to != LEASE_ACTIVE : to >= from;
+}
+
+/* A tree that was parked goes on under new tokens, which are there by now: the
+ * first that it does not run under yet is the one for this. */
+static void comes_back (struct sim *s, const struct lease_record *was)
+{
+    char cookie[96];
+
+    snprintf (cookie, sizeof cookie, "%s:%llu", s->disk.meta.broker,
+              LLU (was->cookie));
+    for (size_t i = 0; i < s->disk.lease_count; i++) {
+        const struct lease_record *r = &s->disk.leases[i];
+
+        if (r->session == was->session && r->cookie == was->cookie && r->tree &&
+            r->token > was->token && r->state != LEASE_PARKED &&
+            !trees_have (s, cookie, r->token)) {
+            trees_move (s, cookie, was->token, r->token);
+            return;
+        }
+    }
 }
 
 static void lease_changes (struct sim *s, const struct change *c)
@@ -218,6 +266,8 @@ static void lease_changes (struct sim *s, const struct change *c)
 
     if (c->deleted && was && was->state == LEASE_LIMBO)
         s->invariants.reclaimed++;
+    if (c->deleted && was && was->state == LEASE_PARKED)
+        comes_back (s, was);
     if (c->deleted)
         return;
     if (!was)
@@ -283,9 +333,13 @@ static void session_goes (struct sim *s, uint64_t id)
 
 void invariants_batch (struct sim *s, const struct outbox *out)
 {
+    if (s->broker.core)
+        ledger_policy (s->broker.core->settings.policy);
     ledger_batch (&s->disk, out);
     rules_batch (s, out);
     s->invariants.granted = 0;
+    s->invariants.served_count = 0;
+    memset (s->invariants.granted_on, 0, sizeof s->invariants.granted_on);
     for (size_t i = 0; i < outbox_changed (out); i++) {
         struct change c = outbox_change_at (out, i);
 
@@ -300,13 +354,58 @@ void invariants_batch (struct sim *s, const struct outbox *out)
 
 /* ---- one batch, once it is committed ---- */
 
+/* Not what is parked. */
+static bool counts (const struct lease_record *r)
+{
+    return r->state != LEASE_PARKED;
+}
+
+static size_t counted (const struct sim *s)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < s->disk.lease_count; i++)
+        count += counts (&s->disk.leases[i]);
+    return count;
+}
+
 static unsigned held_by (const struct sim *s, const char *project)
 {
     unsigned held = 0;
 
     for (size_t i = 0; i < s->disk.lease_count; i++)
-        held += strcmp (s->disk.leases[i].project, project) == 0;
+        held += strcmp (s->disk.leases[i].project, project) == 0 &&
+                counts (&s->disk.leases[i]);
     return held;
+}
+
+/* A host that health has reduced may have more in use than it allows now, but
+ * not where something was granted. */
+static void check_host (struct sim *s, const char *host)
+{
+    const struct pool *pool = pools_find (&s->broker.core->pools, host);
+    unsigned count = 0;
+
+    for (size_t i = 0; i < s->disk.lease_count; i++)
+        count += strcmp (s->disk.leases[i].host, host) == 0 &&
+                 counts (&s->disk.leases[i]);
+    if (!pool || count > pool_effective (pool))
+        sim_violate (s, "I1: granted on %s: %u in use of %u", host, count,
+                     pool ? pool_effective (pool) : 0);
+    else if (!response_grants (&pool->response))
+        sim_violate (s, "granted on %s, which is critical", host);
+}
+
+/* Those that would not wait, and do not know yet whether they must: a broker
+ * that starts again has never heard of them. */
+static size_t not_waiting (const struct sim *s)
+{
+    const struct table *waiters = &s->broker.core->waiters;
+    size_t count = 0;
+
+    for (size_t i = 0; i < waiters->count; i++)
+        count += ((const struct waiter *) waiters->at[i])->t.nowait;
+    return count;
 }
 
 static void check_pool (struct sim *s)
@@ -314,28 +413,18 @@ static void check_pool (struct sim *s)
     struct pool_view view;
 
     broker_view (s->broker.core, &view);
-    if (view.in_use != s->disk.lease_count)
+    if (view.in_use != counted (s))
         sim_violate (s, "I2: in_use is %u, the store has %zu leases",
-                     view.in_use, s->disk.lease_count);
-    if (view.waiting != s->disk.waiter_count)
+                     view.in_use, counted (s));
+    if (view.waiting != s->disk.waiter_count + not_waiting (s))
         sim_violate (s, "%u wait, the store has %zu", view.waiting,
                      s->disk.waiter_count);
-    if (s->invariants.granted > 0 && view.in_use > view.effective)
+    if (s->invariants.granted > 0 && view.in_use > view.max_slots)
         sim_violate (s, "I1: %u granted: %u in use of %u",
-                     s->invariants.granted, view.in_use, view.effective);
-}
-
-static void check_caps (struct sim *s)
-{
-    for (size_t i = 0; s->invariants.granted > 0 && i < s->disk.lease_count;
-         i++) {
-        const struct lease_record *r = &s->disk.leases[i];
-        unsigned held = held_by (s, r->project);
-
-        if (r->granted == host_clock (s, 0) &&
-            held > s->settings.max_per_project)
-            sim_violate (s, "I6: %s holds %u, its cap is %u", r->project, held,
-                         s->settings.max_per_project);
+                     s->invariants.granted, view.in_use, view.max_slots);
+    for (int i = 0; i < s->host_count; i++) {
+        if (s->invariants.granted_on[i])
+            check_host (s, s->hosts[i].name);
     }
 }
 
@@ -368,7 +457,7 @@ static void check_whole (struct sim *s, uint64_t session, uint64_t first,
 static void check_first (struct sim *s, uint64_t session, uint64_t seq,
                          uint64_t first)
 {
-    struct wish *a = asked_by (s, session, seq);
+    struct wish *a = invariants_asked (s, session, seq);
 
     if (!a)
         return;
@@ -387,7 +476,8 @@ static void check_sent (struct sim *s, const struct outgoing *o)
     const struct msg_queued *q = o->fields;
     struct wish *a;
 
-    if (o->verb == VERB_QUEUED && (a = asked_by (s, q->session, q->seq)))
+    if (o->verb == VERB_QUEUED &&
+        (a = invariants_asked (s, q->session, q->seq)))
         a->paused = strcmp (q->reason, "PAUSED") == 0;
     if (o->verb == VERB_GRANT) {
         check_whole (s, g->session, g->first, g->count);
@@ -397,6 +487,20 @@ static void check_sent (struct sim *s, const struct outgoing *o)
         check_whole (s, b->session, b->grants[i].first, b->grants[i].count);
         check_first (s, b->session, b->grants[i].seq, b->grants[i].first);
     }
+}
+
+/* What is parked is not counted: but only while somebody wants it to be. */
+static void check_counted (struct sim *s, const struct sim_tree *t,
+                           uint64_t token)
+{
+    const struct lease_record *r = disk_lease (&s->disk, token);
+
+    if (!r)
+        sim_violate (s, "I4: pid %d lives under token %llu, closed",
+                     t->self.pid, LLU (token));
+    else if (!counts (r) && t->parkers + t->orphans == 0)
+        sim_violate (s, "I4: pid %d lives under token %llu, parked",
+                     t->self.pid, LLU (token));
 }
 
 /* I4, token by token: whatever lives under a lease, that lease is counted.
@@ -412,9 +516,8 @@ void invariants_trees (struct sim *s)
 
         for (unsigned n = 0; t->alive && !t->excused && n < t->under.count;
              n++) {
-            if (!disk_lease (&s->disk, t->under.at[n]) && !hosts_excuse (s, t))
-                sim_violate (s, "I4: pid %d lives under token %llu, closed",
-                             t->self.pid, LLU (t->under.at[n]));
+            if (!hosts_excuse (s, t))
+                check_counted (s, t, t->under.at[n]);
         }
     }
 }
@@ -422,7 +525,6 @@ void invariants_trees (struct sim *s)
 void invariants_committed (struct sim *s, const struct outbox *out)
 {
     check_pool (s);
-    check_caps (s);
     for (size_t i = 0; i < outbox_sent (out); i++) {
         struct outgoing o = outbox_outgoing (out, i);
 
@@ -438,10 +540,10 @@ void invariants_committed (struct sim *s, const struct outbox *out)
 struct walk {
     const char *skipped[SIM_SHIMS]; // borrowed from sessions
     int skipped_count;
-    unsigned effective, cap;
-    int64_t free;
-    const char *counted; // the project counted last,
-    unsigned held;       // and its slots
+    unsigned effective;
+    int64_t free, in_all; // there, and over all hosts
+    const char *counted;  // the project counted last,
+    unsigned held;        // and its slots
 };
 
 static bool skipped (const struct walk *w, const char *project)
@@ -469,11 +571,55 @@ static bool skip (struct sim *s, struct walk *w, const struct waiter_record *r)
         w->counted = from->project;
         w->held = held_by (s, from->project);
     }
-    if (r->min <= w->effective && w->held + r->min <= w->cap)
+    if (r->min <= w->effective &&
+        w->held + r->min <= schedule_cap (s, from->project) &&
+        !schedule_paused (s, from->project))
         return false;
     if (w->skipped_count < SIM_SHIMS)
         w->skipped[w->skipped_count++] = from->project;
     return true;
+}
+
+/* A parked tree that wants to go on stands where its project's first request
+ * on its host does, and before that. */
+static uint64_t place_of_waiter (const struct sim *s,
+                                 const struct waiter_record *r)
+{
+    const struct session_record *mine = disk_session (&s->disk, r->session);
+
+    for (size_t i = 0; mine && r->parked && i < s->disk.waiter_count; i++) {
+        const struct waiter_record *o = &s->disk.waiters[i];
+        const struct session_record *from = disk_session (&s->disk, o->session);
+
+        if (o->number > r->number)
+            break;
+        if (!o->parked && from && strcmp (from->project, mine->project) == 0 &&
+            strcmp (from->host, mine->host) == 0)
+            return 2 * o->number;
+    }
+    return 2 * r->number + 1;
+}
+
+/* The next in order after these; NULL: there are no more. */
+static const struct waiter_record *
+next_in_line (const struct sim *s, const struct waiter_record *after)
+{
+    const struct waiter_record *next = NULL;
+    uint64_t from = after ? place_of_waiter (s, after) : 0, best = 0;
+
+    for (size_t i = 0; i < s->disk.waiter_count; i++) {
+        const struct waiter_record *r = &s->disk.waiters[i];
+        uint64_t place = place_of_waiter (s, r);
+
+        if (after &&
+            (place < from || (place == from && r->number <= after->number)))
+            continue;
+        if (!next || place < best) {
+            next = r;
+            best = place;
+        }
+    }
+    return next;
 }
 
 static bool waits_on (const struct sim *s, const struct waiter_record *r,
@@ -487,7 +633,7 @@ static bool waits_on (const struct sim *s, const struct waiter_record *r,
 /* Two hosts claim to be this one: it was told so, and nothing else since. */
 static bool told_paused (struct sim *s, const struct waiter_record *r)
 {
-    const struct wish *a = asked_by (s, r->session, r->seq);
+    const struct wish *a = invariants_asked (s, r->session, r->seq);
 
     return !a || a->paused;
 }
@@ -499,14 +645,17 @@ static bool held_back (const struct sim *s, const struct walk *w,
 {
     const struct session_record *mine = disk_session (&s->disk, r->session);
 
-    for (size_t i = 0; s->disk.waiters[i].number < r->number; i++) {
+    for (size_t i = 0; i < s->disk.waiter_count; i++) {
         const struct waiter_record *o = &s->disk.waiters[i];
         const struct session_record *from = disk_session (&s->disk, o->session);
 
+        if (place_of_waiter (s, o) >= place_of_waiter (s, r))
+            continue;
         if (!from || strcmp (from->host, host) == 0)
             continue;
-        if (o->min > w->free || (strcmp (from->project, mine->project) == 0 &&
-                                 held_by (s, from->project) + o->min > w->cap))
+        if (o->min > w->in_all || (strcmp (from->project, mine->project) == 0 &&
+                                   held_by (s, from->project) + o->min >
+                                       schedule_cap (s, from->project)))
             return true;
     }
     return false;
@@ -514,15 +663,17 @@ static bool held_back (const struct sim *s, const struct walk *w,
 
 /* L1, for first in, first out. */
 static void check_queue (struct sim *s, const struct pool_view *view,
-                         const char *host)
+                         const struct pool *pool)
 {
-    struct walk w = {.effective = view->effective,
-                     .cap = s->settings.max_per_project,
-                     .free = (int64_t) view->effective - view->in_use};
+    const char *host = pool->host;
+    int64_t here = (int64_t) pool_effective (pool) - pool->in_use;
+    struct walk w = {.effective = pool_effective (pool),
+                     .in_all = (int64_t) view->max_slots - view->in_use};
 
-    for (size_t i = 0; i < s->disk.waiter_count; i++) {
-        const struct waiter_record *r = &s->disk.waiters[i];
-
+    w.free = here < w.in_all ? here : w.in_all;
+    if (!response_grants (&pool->response))
+        return;
+    for (const struct waiter_record *r = NULL; (r = next_in_line (s, r));) {
         if (!waits_on (s, r, host) || skip (s, &w, r))
             continue;
         if (r->min <= w.free && told_paused (s, r))
@@ -551,16 +702,17 @@ void invariants_round (struct sim *s)
         sim_later (s, s->now + INSPECT_MS, ACTOR_WORLD, 0, 0, inspect, 0, 0,
                    NULL);
     }
+    schedule_round (s);
     if (s->disk.waiter_count == 0 || !s->broker.core)
         return;
     broker_view (s->broker.core, &view);
     s->invariants.effective = view.effective;
-    if (s->broker.learning || s->full || s->sampled)
+    if (s->broker.learning || s->full)
         return; // then it may be that nobody is eligible
-    if (s->settings.policy == POLICY_FIFO &&
+    if (s->broker.core->settings.policy == POLICY_FIFO &&
         s->settings.grant_burst == MAX_SLOTS) {
-        for (int i = 0; i < s->host_count; i++)
-            check_queue (s, &view, s->hosts[i].name);
+        for (size_t i = 0; i < s->broker.core->pools.count; i++)
+            check_queue (s, &view, s->broker.core->pools.at[i]);
     }
 }
 
@@ -572,11 +724,27 @@ bool invariants_ask (struct sim *s)
            s->invariants.rounds++ % REASONS_EVERY == 0;
 }
 
+/* On that host: health may have reduced it and no other. */
+static int64_t free_on (const struct msg_status_ok *m, const char *host)
+{
+    int64_t all = (int64_t) m->max_slots - (int64_t) m->in_use, here;
+
+    for (uint32_t i = 0; i < m->hosts_count; i++) {
+        const struct row_host *row = &m->hosts[i];
+
+        if (strcmp (row->host, host) != 0)
+            continue;
+        here = (int64_t) row->effective - (int64_t) row->in_use;
+        return here < all ? here : all;
+    }
+    return all;
+}
+
 /* What those before it want, who are not skipped, and what it lacks itself. */
 static void check_ahead (struct sim *s, const struct msg_status_ok *m,
                          const struct row_waiter *w, int64_t before)
 {
-    int64_t free = (int64_t) m->effective - (int64_t) m->in_use;
+    int64_t free = free_on (m, w->host);
     int64_t wants = (int64_t) (w->min ? w->min : w->count);
     int64_t ahead = before + wants - free;
 
@@ -613,7 +781,9 @@ static void check_rows (struct sim *s, const struct msg_status_ok *m,
         check_row (s, w, ++position);
         skipping = skipping || strcmp (w->reason, "CAP") == 0 ||
                    strcmp (w->reason, "PAUSED") == 0 ||
-                   strcmp (w->reason, "HEALTH") == 0;
+                   strcmp (w->reason, "HEALTH") == 0 ||
+                   (strcmp (w->reason, "PACING") == 0 &&
+                    strcmp (m->policy, "fair") == 0); // it is gathered
         if (!skipping || strcmp (w->reason, "SLOTS") == 0)
             check_ahead (s, m, w, skipping ? 0 : before);
         before += (int64_t) w->count;
@@ -623,12 +793,12 @@ static void check_rows (struct sim *s, const struct msg_status_ok *m,
 /* The page is as of the end of the round, and so is the store. */
 void invariants_status (struct sim *s, const struct msg_status_ok *m)
 {
-    if (m->queue_total != s->disk.waiter_count)
+    if (m->queue_total != s->disk.waiter_count + not_waiting (s))
         sim_violate (s, "STATUS shows %llu waiters of %zu",
                      LLU (m->queue_total), s->disk.waiter_count);
-    if (m->in_use != s->disk.lease_count)
+    if (m->in_use != counted (s))
         sim_violate (s, "STATUS shows %llu in use of %zu", LLU (m->in_use),
-                     s->disk.lease_count);
+                     counted (s));
     for (int i = 0; i < s->host_count; i++)
         check_rows (s, m, s->hosts[i].name);
 }

@@ -4,14 +4,16 @@
  * The judge sees everything: the store, the outbox, the messages, and which
  * processes live. The first violation ends the run (sim_violate ()).
  *
- *   I1   each batch that grants: in_use is not above effective
+ *   I1   each batch that grants: on that host in_use is not above effective,
+ *        and it is not critical
  *   I2   each batch: in_use is what the store has, and STATUS says the same
  *   I3   each new token, each start: above all before, under one broker id
  *   I4   each batch, each start of a tree: every token of a live tree is
- *        counted. Not while the broker learns what is held (it grants nothing
+ *        counted, or parked by somebody. Not while the broker learns what is held (it grants nothing
  *        then), nor of what nobody could end when state was lost
- *   I5   each grant, as stored and as a command gets it: asked for, or `min`
- *   I6   each grant: its project's slots are not above the cap
+ *   I5   each grant, as stored and as a command gets it: asked for, or `min`, as
+ *        that was when the request joined the queue
+ *   I6   invariants_schedule.h; L1 and L2 for every policy too
  *   I7   in the end, and at rest: shims and broker name the same tokens; on the
  *        way by I4
  *   I8   supervisors that are ended were meant (invariants_hosts.h); that a
@@ -25,9 +27,8 @@
  *   I13  invariants_rules.h; a broker never begins an epoch twice (I3)
  *   I14  not here: messages are well formed (the fuzzers)
  *   I15  test_random.c: the same seed, the same trace
- *   L1   each round, fifo, no pace: no free slot beside an eligible waiter; and
- *        each waiter that STATUS shows has a reason and the right slots_ahead.
- *        Under other policies the reasons alone
+ *   L1   each round, fifo, no pace: nobody is served out of turn; and each waiter
+ *        that STATUS shows has a reason, its place and the right slots_ahead
  *   L3   twice a second: what nobody uses on the own host does not stay in
  *        LIMBO; elsewhere, and L4: invariants_hosts.h
  *   R1   each turn of a shim: it counts from no later than the send of what the
@@ -55,6 +56,8 @@ void invariants_said (struct sim *s, int shim, enum verb verb,
 void invariants_good (struct sim *s, int shim, int64_t since);
 void invariants_anchor (struct sim *s, int shim); // R1, after each turn
 void invariants_served (struct sim *s, int client);
+/* What was asked for so; NULL: not, or long ago. */
+struct wish *invariants_asked (struct sim *s, uint64_t session, uint64_t seq);
 void invariants_batch (struct sim *s, const struct outbox *out);
 void invariants_committed (struct sim *s, const struct outbox *out);
 void invariants_round (struct sim *s);

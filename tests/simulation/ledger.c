@@ -6,16 +6,19 @@
 
 #include "core/leases.h"
 #include "core/waitq.h"
+#include "core/policy.h"
+#include "simulation/model.h"
 #include "simulation/weather.h"
 
 /* What a row is about: a, b are of the enumerations in brackets. */
 enum kind_of_row {
-    LEASE,   // its state was a (lease_state; NONE: not there), and is b
-    SAID,    // the broker sent a (verb)
-    AGREED,  // OK to a (verb)
-    REFUSED, // ERROR b (err) to a (verb)
-    WAITED,  // QUEUED, because of a (reason)
-    WORD,    // the journal said words[a]
+    LEASE,    // its state was a (lease_state; NONE: not there), and is b
+    SAID,     // the broker sent a (verb)
+    AGREED,   // OK to a (verb)
+    REFUSED,  // ERROR b (err) to a (verb)
+    WAITED,   // QUEUED, because of a (reason), under b (policy)
+    MODELLED, // the model's rounds came to a (model_event)
+    WORD,     // the journal said words[a]
     KINDS
 };
 enum { MOST_A = 64, MOST_B = 32 };
@@ -24,6 +27,7 @@ _Static_assert((int) ERR_COUNT < (int) MOST_B, "too small");
 
 static uint64_t counts[KINDS][MOST_A][MOST_B];
 static uint64_t faults[MAX_FAULTS];
+static enum policy in_force;
 
 /* How lines of the journal begin, with the reason that they name. */
 static const char *const words[] = {"release released",
@@ -36,6 +40,7 @@ static const char *const words[] = {"release released",
                                     "release killed",
                                     "release cancelled",
                                     "release forced",
+                                    "release returned",
                                     "lost gone",
                                     "lost silent",
                                     "lost succeeded",
@@ -54,9 +59,14 @@ static const char *const words[] = {"release released",
                                     "host_conflict",
                                     "above_mark",
                                     "set_max",
+                                    "set_policy",
+                                    "set_priority",
+                                    "pause",
+                                    "resume",
                                     "reload",
                                     "dropped",
                                     "cancel",
+                                    "park",
                                     "kill"};
 enum { WORDS = sizeof words / sizeof *words };
 
@@ -112,7 +122,7 @@ static void count_sent (const struct outgoing *o)
     else if (o->verb == VERB_OK)
         counts[AGREED][verb_of_name (ok->re, strlen (ok->re))][0]++;
     else if (o->verb == VERB_QUEUED)
-        counts[WAITED][reason_of (queued->reason)][0]++;
+        counts[WAITED][reason_of (queued->reason)][in_force]++;
 }
 
 static bool begins (const char *line, const char *word)
@@ -147,6 +157,11 @@ void ledger_batch (const struct disk *before, const struct outbox *out)
         count_line (outbox_line (out, i, &level));
 }
 
+void ledger_policy (enum policy policy)
+{
+    in_force = policy;
+}
+
 void ledger_fault (size_t i)
 {
     faults[i]++;
@@ -157,7 +172,22 @@ void ledger_fault (size_t i)
 static const char polite[] = "no shim or person here says anything invalid: "
                              "unit tests, e2e/test_bad_input";
 static const char alone[] = "one uid: unit tests, the authorisation matrix";
+static const char rare_disk[] = "seldom: people say it while the disk is full";
+static const char model_test[] = "seldom here: simulation/test_model";
+static const char unknown[] = "seldom: of a project that nothing is known of";
 static const char bounded[] = "the world is too small: unit tests";
+
+#define WAITS(policy)                                                          \
+    {WAITED, REASON_PAUSED, policy, NULL},                                     \
+        {WAITED, REASON_DISK, policy, NULL},                                   \
+        {WAITED, REASON_LEARNING, policy, NULL},                               \
+        {WAITED, REASON_TURN, policy, NULL},                                   \
+        {WAITED, REASON_CAP, policy, NULL},                                    \
+        {WAITED, REASON_HEALTH, policy, NULL},                                 \
+        {WAITED, REASON_SLOTS, policy, NULL},                                  \
+    {                                                                          \
+        WAITED, REASON_PACING, policy, NULL                                    \
+    }
 
 static const struct goal {
     enum kind_of_row kind;
@@ -173,6 +203,11 @@ static const struct goal {
     {LEASE, LEASE_KILLING, LEASE_LIMBO, NULL},
     {LEASE, LEASE_KILLING, LEASE_NONE, NULL},
     {LEASE, LEASE_LIMBO, LEASE_NONE, NULL},
+    {LEASE, LEASE_ACTIVE, LEASE_PARKED, NULL},
+    {LEASE, LEASE_PARKED, LEASE_PARKED, NULL},
+    {LEASE, LEASE_PARKED, LEASE_KILLING, NULL},
+    {LEASE, LEASE_PARKED, LEASE_LIMBO, NULL},
+    {LEASE, LEASE_PARKED, LEASE_NONE, NULL},
     {SAID, VERB_WELCOME, 0, NULL},
     {SAID, VERB_BEAT_OK, 0, NULL},
     {SAID, VERB_GRANT, 0, NULL},
@@ -184,8 +219,13 @@ static const struct goal {
     {SAID, VERB_KILL_OK, 0, NULL},
     {SAID, VERB_SET_MAX_OK, 0, NULL},
     {SAID, VERB_STATUS_OK, 0, NULL},
+    {SAID, VERB_POLICY_OK, 0, NULL},
+    {SAID, VERB_PRIORITY_OK, 0, NULL},
     {AGREED, VERB_STARTED, 0, NULL},
     {AGREED, VERB_CANCEL, 0, NULL},
+    {AGREED, VERB_PARK, 0, NULL},
+    {AGREED, VERB_PAUSE, 0, NULL},
+    {AGREED, VERB_RESUME, 0, NULL},
     {AGREED, VERB_BYE, 0, NULL},
     {AGREED, VERB_SAMPLE, 0, NULL},
     {AGREED, VERB_PROGRESS, 0, "nobody here says how far he is: unit tests"},
@@ -204,7 +244,7 @@ static const struct goal {
     {REFUSED, VERB_REQUEST, ERR_EXCEEDS_MAX, NULL},
     {REFUSED, VERB_REQUEST, ERR_CONFLICT,
      "no shim asks twice with one seq: unit tests"},
-    {REFUSED, VERB_REQUEST, ERR_NOT_NOW, "nobody here will not wait"},
+    {REFUSED, VERB_REQUEST, ERR_NOT_NOW, NULL},
     {REFUSED, VERB_REQUEST, ERR_QUEUE_FULL, bounded},
     {REFUSED, VERB_REQUEST, ERR_BAD_ARG, polite},
     {REFUSED, VERB_REQUEST, ERR_NOT_ALLOWED, alone},
@@ -222,6 +262,12 @@ static const struct goal {
      "seldom: what a predecessor was granted comes late, and is used"},
     {REFUSED, VERB_STARTED, ERR_NOT_FOUND, polite},
     {REFUSED, VERB_STARTED, ERR_BAD_ARG, polite},
+    {REFUSED, VERB_PARK, ERR_NOT_NOW, NULL},
+    {REFUSED, VERB_PARK, ERR_NO_SESSION, NULL},
+    {REFUSED, VERB_PARK, ERR_EXPIRED, NULL},
+    {REFUSED, VERB_PARK, ERR_NOT_ALLOWED, alone},
+    {REFUSED, VERB_PARK, ERR_NOT_FOUND, polite},
+    {REFUSED, VERB_PARK, ERR_BAD_ARG, polite},
     {REFUSED, VERB_REAPED, ERR_NO_SESSION, NULL},
     {REFUSED, VERB_REAPED, ERR_NOT_ALLOWED,
      "seldom: of what another session of its project holds by then"},
@@ -234,14 +280,24 @@ static const struct goal {
     {REFUSED, VERB_KILL, ERR_CONFLICT, polite},
     {REFUSED, VERB_SET_MAX, ERR_DISK, NULL},
     {REFUSED, VERB_SET_MAX, ERR_BAD_ARG, polite},
-    {WAITED, REASON_PAUSED, 0, NULL},
-    {WAITED, REASON_DISK, 0, NULL},
-    {WAITED, REASON_LEARNING, 0, NULL},
-    {WAITED, REASON_TURN, 0, NULL},
-    {WAITED, REASON_CAP, 0, NULL},
-    {WAITED, REASON_SLOTS, 0, NULL},
-    {WAITED, REASON_PACING, 0, NULL},
-    {WAITED, REASON_HEALTH, 0, "health does not reduce a pool yet"},
+    {REFUSED, VERB_SET_POLICY, ERR_DISK, rare_disk},
+    {REFUSED, VERB_SET_POLICY, ERR_BAD_ARG, polite},
+    {REFUSED, VERB_SET_PRIORITY, ERR_DISK, rare_disk},
+    {REFUSED, VERB_SET_PRIORITY, ERR_NOT_FOUND, unknown},
+    {REFUSED, VERB_PAUSE, ERR_DISK, rare_disk},
+    {REFUSED, VERB_PAUSE, ERR_NOT_FOUND, unknown},
+    {REFUSED, VERB_RESUME, ERR_DISK, rare_disk},
+    {REFUSED, VERB_RESUME, ERR_NOT_FOUND, unknown},
+    WAITS (POLICY_FIFO),
+    WAITS (POLICY_FAIR),
+    WAITS (POLICY_PRIORITY),
+    {MODELLED, MODEL_GATHERED, 0, NULL},
+    {MODELLED, MODEL_PACED, 0, NULL},
+    {MODELLED, MODEL_PART, 0, NULL},
+    {MODELLED, MODEL_BORROWED, 0, model_test},
+    {MODELLED, MODEL_TURN, 0, NULL},
+    {MODELLED, MODEL_TAKEN, 0, NULL},
+    {MODELLED, MODEL_THOUGHT_AGAIN, 0, model_test},
 };
 enum { GOALS = sizeof goals / sizeof *goals };
 
@@ -289,7 +345,13 @@ static void name_row (enum kind_of_row kind, int a, int b, char *name,
     case REFUSED:
         snprintf (name, size, "answer %s %s", verb_name (a), err_name (b));
         break;
-    case WAITED: snprintf (name, size, "reason %s", reason_name (a)); break;
+    case WAITED:
+        snprintf (name, size, "reason %s, %s", reason_name (a),
+                  policy_name (b));
+        break;
+    case MODELLED:
+        snprintf (name, size, "model %s", model_event_name (a));
+        break;
     case WORD: snprintf (name, size, "journal %s", words[a]); break;
     case KINDS: break;
     }
@@ -298,7 +360,9 @@ static void name_row (enum kind_of_row kind, int a, int b, char *name,
 static struct ledger_row row_of (enum kind_of_row kind, int a, int b,
                                  const char *excuse)
 {
-    struct ledger_row r = {.excuse = excuse, .count = counts[kind][a][b]};
+    struct ledger_row r = {.excuse = excuse,
+                           .count = kind == MODELLED ? model_events[a]
+                                                     : counts[kind][a][b]};
 
     name_row (kind, a, b, r.name, sizeof r.name);
     return r;

@@ -3,18 +3,22 @@
  *
  * Counts, over all seeds of a process: transitions of leases and why they were
  * released, what became of sessions, which answer the broker gave to which
- * verb, why requests waited, and the faults that happened. What there is to be
+ * verb, why requests waited under which policy, what the model's rounds came
+ * to, and the faults that happened. What there is to be
  * reached is one table in ledger.c, which also says what cannot be and why.
  */
 #ifndef SIMULATION_LEDGER_H
 #define SIMULATION_LEDGER_H
 
+#include "core/settings.h"
 #include "simulation/disk.h"
 
 enum { LEDGER_ENOUGH = 20 };
 
 /* A batch that is not applied yet to `before`. */
 void ledger_batch (const struct disk *before, const struct outbox *out);
+/* In force while the next batches are counted. */
+void ledger_policy (enum policy policy);
 /* Fault i of fault_at () has happened. */
 void ledger_fault (size_t i);
 

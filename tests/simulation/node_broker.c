@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/state.h"
 #include "simulation/invariants.h"
 #include "simulation/invariants_rules.h"
 #include "simulation/model.h"
@@ -35,6 +36,8 @@ static void answer_people (struct sim *s, const struct outgoing *o)
     const struct msg_error *error = o->fields;
     const struct msg_set_max_ok *max = o->fields;
     const struct msg_kill_ok *kill = o->fields;
+    const struct msg_policy_ok *policy = o->fields;
+    const struct msg_priority_ok *priority = o->fields;
 
     if (o->verb == VERB_SET_MAX_OK)
         sim_trace (s, "admin", "set_max_ok %u -> %u effective=%u in_use=%u",
@@ -48,6 +51,12 @@ static void answer_people (struct sim *s, const struct outgoing *o)
                    (unsigned) kill->slots, (unsigned) kill->released,
                    (unsigned) kill->revoked, (unsigned) kill->cancelled,
                    kill->done ? " done" : "");
+    else if (o->verb == VERB_POLICY_OK)
+        sim_trace (s, "admin", "policy_ok %s -> %s", policy->before,
+                   policy->policy);
+    else if (o->verb == VERB_PRIORITY_OK)
+        sim_trace (s, "admin", "priority_ok %s %u -> %u", priority->project,
+                   (unsigned) priority->before, (unsigned) priority->priority);
     else if (o->verb == VERB_ERROR)
         sim_trace (s, "admin", "error %s %s", error->error, error->detail);
 }
@@ -181,12 +190,24 @@ static void look_at_leases (struct sim *s, int64_t now)
         look_at_lease (s, &seen[i], now);
 }
 
+static bool is_of_schedule (const struct letter *letter)
+{
+    const struct msg_request *request = (const void *) letter->fields;
+    enum verb verb = letter->verb;
+
+    return (verb == VERB_REQUEST && request->parked) ||
+           verb == VERB_SET_POLICY || verb == VERB_SET_PRIORITY ||
+           verb == VERB_PAUSE || verb == VERB_RESUME;
+}
+
 static void read_mail (struct sim *s, int64_t now)
 {
     struct sim_broker *b = &s->broker;
 
     for (size_t i = 0; i < b->inbox_count; i++) {
         invariants_heard (s, b->inbox[i]);
+        if (is_of_schedule (&b->inbox[i]->letter))
+            model_reordered (b->model);
         broker_step (b->core, &b->inbox[i]->from,
                      letter_open (&b->inbox[i]->letter), ++b->random, now,
                      b->out);
@@ -254,8 +275,10 @@ static void reload (struct sim *s, int64_t now)
 {
     struct sim_broker *b = &s->broker;
 
-    if (b->reload)
+    if (b->reload) {
         broker_reload (b->core, &s->settings, now, b->out);
+        model_reordered (b->model);
+    }
     b->reload = false;
 }
 
@@ -404,6 +427,8 @@ void sim_start_broker (struct sim *s)
     b->model = model_create ();
     b->core = broker_create (&s->settings, &s->identity, &s->disk.meta,
                              b->learning, now);
+    if (!s->forecast)
+        b->core->forecast_due = b->core->forecast_soon = INT64_MAX;
     disk_restore (&s->disk, b->core);
     broker_start (b->core, now, b->out);
     if (!carry_out (s))
@@ -502,6 +527,39 @@ void sim_set_max (struct sim *s, unsigned max_slots)
     m.max_slots = max_slots;
     sim_trace (s, "admin", "set_max %u", max_slots);
     ask (s, VERB_SET_MAX, &m);
+}
+
+void sim_set_policy (struct sim *s, enum policy policy)
+{
+    struct msg_set_policy m;
+
+    message_init_fields (&m, VERB_SET_POLICY);
+    copy_text (m.policy, sizeof m.policy, policy_name (policy));
+    sim_trace (s, "admin", "set_policy %s", m.policy);
+    ask (s, VERB_SET_POLICY, &m);
+}
+
+void sim_set_priority (struct sim *s, const char *project, unsigned priority)
+{
+    struct msg_set_priority m;
+
+    message_init_fields (&m, VERB_SET_PRIORITY);
+    copy_text (m.project, sizeof m.project, project);
+    m.priority = priority;
+    sim_trace (s, "admin", "set_priority %s %u", project, priority);
+    ask (s, VERB_SET_PRIORITY, &m);
+}
+
+void sim_pause (struct sim *s, const char *project, bool paused)
+{
+    struct msg_pause m; // RESUME has the same fields
+    enum verb verb = paused ? VERB_PAUSE : VERB_RESUME;
+
+    message_init_fields (&m, VERB_PAUSE);
+    copy_text (m.project, sizeof m.project, project);
+    copy_text (m.reason, sizeof m.reason, "asked");
+    sim_trace (s, "admin", "%s %s", paused ? "pause" : "resume", project);
+    ask (s, verb, &m);
 }
 
 static void kill_project (struct sim *s, const char *project, bool supervisors)

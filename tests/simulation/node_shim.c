@@ -90,13 +90,20 @@ static void send (struct sim *s, int shim, enum verb verb, const void *fields)
                   sim_arrival (s, way (s, sh), &sh->up));
     if (s->late > 0 && chance_of (&s->chance, s->late))
         come_late (s, &from, verb, fields);
-    if (s->late_news > 0 && (verb == VERB_STARTED || verb == VERB_REAPED) &&
+    if (s->late_news > 0 && (verb == VERB_STARTED || verb == VERB_REAPED || verb == VERB_PARK) &&
         chance_of (&s->chance, s->late_news))
         bus_post (s, &from, verb, fields,
                   s->now + chance_in (&s->chance, 1000, LATE_MS));
 }
 
 static void finish (struct sim *s, int shim);
+
+/* It may give back what nobody asked it to. */
+static bool wants_back (const struct msg *m)
+{
+    return m->verb == VERB_RECLAIM ||
+           (m->verb == VERB_BEAT_OK && m->beat_ok.reclaim);
+}
 
 static void broker_says (struct sim *s, struct event *e)
 {
@@ -108,6 +115,8 @@ static void broker_says (struct sim *s, struct event *e)
         return;
     if (s->loud)
         sim_trace (s, shim_label (s, shim), "  < %s", verb_name (letter->verb));
+    if (wants_back (letter_open (letter)))
+        sh->doubt = s->now;
     rules_deliver (s, shim, letter_open (letter));
     finish (s, shim);
 }

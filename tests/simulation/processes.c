@@ -14,7 +14,8 @@ enum { SWEEP_MS = 20 }; // until `run` has seen that its keeper is dead
 
 static const char *client_label (const struct sim *s, int client)
 {
-    static const char *const kinds[] = {"request", "run", "release", "cancel"};
+    static const char *const kinds[] = {"request", "run", "release", "cancel",
+                                        "park"};
     static char label[24];
 
     snprintf (label, sizeof label, "%s#%d", kinds[s->clients[client].kind],
@@ -93,6 +94,7 @@ static void check_tree_at (struct sim *s, int tree, int64_t at)
 
 static void keeper_sees_exit (struct sim *s, struct event *e);
 static void keeper_sees_empty (struct sim *s, struct event *e);
+static void parkers_end (struct sim *s, int tree);
 
 static void tree_told (struct sim *s, struct event *e)
 {
@@ -109,6 +111,7 @@ static void tree_told (struct sim *s, struct event *e)
     t->died = s->now;
     sim_trace (s, "agent", "gone first=%llu pid=%d", LLU (t->under.at[0]),
                t->self.pid);
+    parkers_end (s, (int) e->index);
     sim_later (s, s->now, ACTOR_KEEPER, (size_t) t->keeper, t->keeper_life,
                keeper_sees_empty, 0, 0, NULL);
 }
@@ -221,6 +224,40 @@ bool tokens_have (const struct tokens *t, uint64_t token)
     return false;
 }
 
+static void move (struct tokens *t, uint64_t from, uint64_t to)
+{
+    for (unsigned i = 0; i < t->count; i++) {
+        if (t->at[i] == from)
+            t->at[i] = to;
+    }
+}
+
+bool trees_have (const struct sim *s, const char *cookie, uint64_t token)
+{
+    for (int i = 0; i < SIM_TREES; i++) {
+        if (s->trees[i].alive && strcmp (s->trees[i].cookie, cookie) == 0 &&
+            tokens_have (&s->trees[i].under, token))
+            return true;
+    }
+    return false;
+}
+
+void trees_move (struct sim *s, const char *cookie, uint64_t from, uint64_t to)
+{
+    for (int i = 0; i < SIM_TREES; i++) {
+        struct sim_tree *t = &s->trees[i];
+
+        if (strcmp (t->cookie, cookie) != 0)
+            continue;
+        move (&t->under, from, to);
+        t->orphans = 0;
+    }
+    for (int i = 0; i < SIM_KEEPERS; i++) {
+        if (strcmp (s->keepers[i].cookie, cookie) == 0)
+            move (&s->keepers[i].under, from, to);
+    }
+}
+
 unsigned trees_count (const struct sim *s)
 {
     unsigned count = 0;
@@ -258,7 +295,7 @@ static void keeper_reports (struct sim *s, int keeper, enum keeper_type type)
     const struct sim_keeper *k = &s->keepers[keeper];
     struct keeper_packet p = {.magic = KEEPER_MAGIC,
                               .type = type,
-                              .token = k->under.at[0],
+                              .token = k->named,
                               .count = k->under.count};
 
     if (type == KEEPER_STARTED) {
@@ -449,6 +486,7 @@ static void start_keeper (struct sim *s, int client)
     *k = (struct sim_keeper){.alive = true,
                              .life = k->life + 1,
                              .under = c->got,
+                             .named = c->got.at[0],
                              .shim = c->shim,
                              .client = client,
                              .client_life = c->life,
@@ -506,10 +544,22 @@ int sim_keeper_of (const struct sim *s, int client)
 
 /* ---- commands ---- */
 
+static void leave_tree (struct sim *s, const struct sim_client *c)
+{
+    struct sim_tree *t = &s->trees[c->tree];
+
+    if (t->life != c->tree_life || c->refused || c->granted)
+        return;
+    t->parkers--;
+    t->orphans++;
+}
+
 static void client_ends (struct sim *s, int client)
 {
     struct sim_client *c = &s->clients[client];
 
+    if (c->kind == CLIENT_PARK && c->alive)
+        leave_tree (s, c);
     c->alive = false;
     shim_lose_client (s, client);
     if (c->keeper >= 0 && s->keepers[c->keeper].alive &&
@@ -575,6 +625,105 @@ static void take_grant (struct sim *s, int client, const struct msg_grant *g)
         client_ends (s, client);
 }
 
+/* ---- park ---- */
+
+enum { PATIENCE_MS = 10000 }; // until it runs its command without an answer
+
+static void asks_back (struct sim *s, struct event *e)
+{
+    const struct sim_client *c = &s->clients[e->index];
+    struct msg_request m;
+
+    message_init_fields (&m, VERB_REQUEST);
+    copy_text (m.project, sizeof m.project, s->shims[c->shim].project);
+    m.seq = 2;
+    m.count = c->count;
+    m.parked = c->got.at[0];
+    sim_trace (s, client_label (s, (int) e->index), "wants %llu back",
+               LLU (m.parked));
+    shim_hear_client (s, (int) e->index, VERB_REQUEST, &m);
+}
+
+static void runs_inside (struct sim *s, int client)
+{
+    struct sim_client *c = &s->clients[client];
+
+    if (c->begun)
+        return;
+    c->begun = true;
+    sim_later (s, s->now + c->lasts, ACTOR_CLIENT, (size_t) client, c->life,
+               asks_back, 0, 0, NULL);
+}
+
+static void loses_patience (struct sim *s, struct event *e)
+{
+    runs_inside (s, (int) e->index);
+}
+
+static void park_refused (struct sim *s, int client)
+{
+    struct sim_client *c = &s->clients[client];
+    struct sim_tree *t = &s->trees[c->tree];
+
+    if (!c->refused && t->life == c->tree_life)
+        t->parkers--;
+    c->refused = true;
+    if (!c->begun) // it need not be told of
+        client_ends (s, client);
+}
+
+/* It has been given its slots again. */
+static void is_back (struct sim *s, int client, const struct msg_grant *g)
+{
+    struct sim_client *c = &s->clients[client];
+    struct sim_tree *t = &s->trees[c->tree];
+
+    sim_trace (s, client_label (s, client), "back: %llu", LLU (g->first));
+    if (!c->refused && t->life == c->tree_life)
+        t->parkers--;
+    c->granted = true;
+    client_ends (s, client);
+}
+
+static void parkers_end (struct sim *s, int tree)
+{
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        const struct sim_client *c = &s->clients[i];
+
+        if (c->alive && c->kind == CLIENT_PARK && c->tree == tree &&
+            c->tree_life == s->trees[tree].life)
+            client_ends (s, i);
+    }
+}
+
+static bool is_refusal (const struct msg_error *error)
+{
+    return strcmp (error->re, verb_name (VERB_PARK)) == 0;
+}
+
+static void park_hears (struct sim *s, int client, const struct letter *letter)
+{
+    const char *label = client_label (s, client);
+    const void *fields = letter->fields;
+    const struct msg_error *error = fields;
+
+    switch (letter->verb) {
+    case VERB_OK:
+        sim_trace (s, label, "parked");
+        runs_inside (s, client);
+        break;
+    case VERB_GRANT: is_back (s, client, fields); break;
+    case VERB_ERROR:
+        sim_trace (s, label, "error %s of %s", error->error, error->re);
+        if (is_refusal (error))
+            park_refused (s, client);
+        else
+            client_ends (s, client);
+        break;
+    default: break;
+    }
+}
+
 static void say_released (struct sim *s, int client,
                           const struct msg_released *r)
 {
@@ -593,6 +742,10 @@ static void client_gets (struct sim *s, struct event *e)
     const struct msg_queued *queued = fields;
     const struct msg_error *error = fields;
 
+    if (s->clients[client].kind == CLIENT_PARK) {
+        park_hears (s, client, letter);
+        return;
+    }
     switch (letter->verb) {
     case VERB_QUEUED:
         sim_trace (s, label, "waits: %u agents ahead position=%u reason=%s",
@@ -667,7 +820,7 @@ static int start_client (struct sim *s, enum client_kind kind, int shim,
 }
 
 /* What a REQUEST is for. */
-enum use { USE_RESERVE, USE_RUN, USE_BOUND };
+enum use { USE_RESERVE, USE_RUN, USE_BOUND, USE_NOW };
 
 static int request (struct sim *s, int shim, int supervisor, unsigned count,
                     unsigned min, enum use use)
@@ -687,6 +840,7 @@ static int request (struct sim *s, int shim, int supervisor, unsigned count,
     m.start = (uint64_t) who.start;
     m.run = run;
     m.bound = use == USE_BOUND;
+    m.nowait = use == USE_NOW;
     s->clients[client].count = count;
     s->clients[client].min = min ? min : count;
     sim_trace (s, client_label (s, client), "asks %s for %u%s%s",
@@ -700,6 +854,12 @@ int sim_request (struct sim *s, int shim, int supervisor, unsigned count,
                  unsigned min)
 {
     return request (s, shim, supervisor, count, min, USE_RESERVE);
+}
+
+int sim_request_now (struct sim *s, int shim, int supervisor, unsigned count,
+                     unsigned min)
+{
+    return request (s, shim, supervisor, count, min, USE_NOW);
 }
 
 int sim_request_bound (struct sim *s, int shim, int supervisor, unsigned count)
@@ -758,6 +918,30 @@ int sim_cancel (struct sim *s, int shim, int supervisor)
     sim_trace (s, client_label (s, client), "asks %s to cancel",
                shim_label (s, shim));
     shim_hear_client (s, client, VERB_CANCEL, &m);
+    return client;
+}
+
+int sim_park (struct sim *s, int tree, int64_t lasts)
+{
+    struct sim_tree *t = &s->trees[tree];
+    const struct sim_keeper *k = &s->keepers[t->keeper];
+    int client = start_client (s, CLIENT_PARK, t->shim, 0);
+    struct sim_client *c = &s->clients[client];
+    struct msg_park m;
+
+    message_init_fields (&m, VERB_PARK);
+    m.seq = 1;
+    u64s_add (&m.tokens, k->named);
+    c->tree = tree;
+    c->tree_life = t->life;
+    c->lasts = lasts;
+    c->count = t->under.count;
+    c->got.at[c->got.count++] = k->named;
+    t->parkers += c->alive;
+    sim_trace (s, client_label (s, client), "parks %llu", LLU (k->named));
+    shim_hear_client (s, client, VERB_PARK, &m);
+    sim_later (s, s->now + PATIENCE_MS, ACTOR_CLIENT, (size_t) client, c->life,
+               loses_patience, 0, 0, NULL);
     return client;
 }
 

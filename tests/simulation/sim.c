@@ -42,7 +42,7 @@ struct sim *sim_create (const struct settings *settings, uint64_t seed)
     s->disk.meta.number_mark = 1;
     s->broker.out = outbox_create ();
     s->invariants.lost_at = -1;
-    s->modelled = true;
+    s->modelled = s->forecast = true;
     s->broker.timer = INT64_MAX;
     s->loud = getenv ("SIM_TRACE") != NULL;
     sim_host (s, "own", 0);

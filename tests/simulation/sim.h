@@ -39,6 +39,7 @@ enum {
     SIM_IDLE = 128,
     SIM_SPEAKERS = 256,
     SIM_SAID = 4096,
+    SIM_SERVED = 64, // of one batch
     SIM_LINES = 64 // of the trace, kept for a failure's report
 };
 
@@ -124,7 +125,13 @@ struct sim_shim {
     int64_t killed, condemned; // when its project was, with its supervisors
 };
 
-enum client_kind { CLIENT_REQUEST, CLIENT_RUN, CLIENT_RELEASE, CLIENT_CANCEL };
+enum client_kind {
+    CLIENT_REQUEST,
+    CLIENT_RUN,
+    CLIENT_RELEASE,
+    CLIENT_CANCEL,
+    CLIENT_PARK
+};
 
 /* What a command was given, and what its tree runs under: not always in a
  * row, since `run` may fill reservations. */
@@ -151,6 +158,10 @@ struct sim_client {
     int64_t up, down;
     int keeper;                      // of a `run`, -1 none
     int64_t lasts, rest, term, kill; // of its tree
+    int tree;                        // of a `park`: which one it is in,
+    unsigned tree_life;
+    bool begun;   // its command runs, or has run,
+    bool refused; // and the tree was not parked
 };
 
 struct sim_keeper {
@@ -158,6 +169,7 @@ struct sim_keeper {
     unsigned life;
     struct keeper core;
     struct tokens under;
+    uint64_t named; // the first that it ever had
     int shim, client, tree;
     unsigned shim_life, client_life;
     bool shim_up, run_up;
@@ -188,6 +200,8 @@ struct sim_tree {
     char cgroup[64];
     bool outside, bare; // it left its cgroup, has cleaned its environment
     bool adopted;       // its keeper is dead, and its `run` ends it
+    unsigned parkers;   // commands that may have it parked, and
+    unsigned orphans;   // those of them that have died since
     int shim;           // that knew its keeper
     unsigned shim_life;
 };
@@ -214,7 +228,9 @@ struct invariants {
     struct wish {
         uint64_t session, seq;
         unsigned count, min;
+        bool any;       // it said no min: what will do is the policy's
         uint64_t first; // what was granted; 0 = nothing yet
+        bool back;      // a parked tree that wants to go on
         bool paused;    // it was told that it waits for that
     } asked[SIM_ASKED]; // the newest requests that were sent
     struct idle {
@@ -240,8 +256,16 @@ struct invariants {
         int64_t at;
     } first_said[SIM_SAID];     // a REQUEST: [(session + seq) % SIM_SAID]
     int64_t asked_at[SIM_SAID]; // for token [n % SIM_SAID]
-    unsigned granted;           // in this batch
+    unsigned granted;           // in this batch,
+    bool granted_on[SIM_HOSTS]; // and where
     bool inspecting;
+    struct served { // who was granted something in this batch
+        char project[MAX_KEY_BYTES + 1], host[65];
+        int64_t since; // when it asked, by the broker's clock
+        unsigned count;
+        bool back; // a parked tree: its place is that of another
+    } served_now[SIM_SERVED];
+    size_t served_count;
     uint64_t rounds;
     unsigned false_expiries;      // I12
     unsigned adopted;             // slots, while learning
@@ -293,6 +317,7 @@ struct sim {
     struct cache cache; // what of it would survive a power cut
     bool full;          // nothing more can be written
     bool sampled;       // the broker samples its own host
+    bool forecast;      // the broker forecasts when who waits is served
     bool modelled;      // each round is compared with the model's (model.h)
     struct span local, bus, wire; // delays: sockets, own host, between hosts
     unsigned loss, twice;         // per mille of messages on the bus
@@ -386,6 +411,9 @@ void bus_post_late (struct sim *s, const struct peer *from, enum verb verb,
 void bus_wake (struct sim *s, int64_t at);
 /* People, over the bus; the answer is written down. */
 void sim_set_max (struct sim *s, unsigned max_slots);
+void sim_set_policy (struct sim *s, enum policy policy);
+void sim_set_priority (struct sim *s, const char *project, unsigned priority);
+void sim_pause (struct sim *s, const char *project, bool paused);
 void sim_kill (struct sim *s, const char *project);
 /* With the supervisors of its bound slots. */
 void sim_kill_supervisors (struct sim *s, const char *project);
@@ -435,6 +463,9 @@ int sim_supervisor (struct sim *s, int host);
 void sim_end_supervisor (struct sim *s, int supervisor);
 int sim_request (struct sim *s, int shim, int supervisor, unsigned count,
                  unsigned min);
+/* What is not free now is not wanted. */
+int sim_request_now (struct sim *s, int shim, int supervisor, unsigned count,
+                     unsigned min);
 /* Slots whose workers live inside the supervisor. */
 int sim_request_bound (struct sim *s, int shim, int supervisor, unsigned count);
 /* A command that is stopped before it can take its grant. */
@@ -443,6 +474,11 @@ int sim_request_asleep (struct sim *s, int shim, int supervisor,
 int sim_run (struct sim *s, int shim, int supervisor, struct work work);
 int sim_release (struct sim *s, int shim, int supervisor, unsigned count);
 int sim_cancel (struct sim *s, int shim, int supervisor);
+/* A command in that tree parks it while another one runs, for so long. */
+int sim_park (struct sim *s, int tree, int64_t lasts);
+/* What ran under one token of that cookie runs under another one now. */
+bool trees_have (const struct sim *s, const char *cookie, uint64_t token);
+void trees_move (struct sim *s, const char *cookie, uint64_t from, uint64_t to);
 void sim_kill_client (struct sim *s, int client);
 void sim_crash_keeper (struct sim *s, int keeper);
 void sim_stop_keeper (struct sim *s, int keeper);

@@ -36,7 +36,7 @@ static unsigned long long number (const char *text)
 static void print_options (uint64_t seed)
 {
     struct profile profile;
-    char text[2560];
+    char text[2816];
 
     profile_draw (&profile, seed);
     printf ("options %llu %s\n", (unsigned long long) seed,

@@ -16,7 +16,7 @@
 #include "simulation/events.h"
 #include "simulation/model.h"
 
-enum { SHIMS = 8, HOSTS = 3, PROJECTS = 4, STALL_MS = 1000 };
+enum { SHIMS = 8, MOST_HOSTS = 3, PROJECTS = 4, STALL_MS = 1000 };
 
 struct play {
     uint64_t seed;
@@ -26,6 +26,7 @@ struct play {
     struct outbox *out;
     struct model *model;
     int64_t now;
+    int hosts;
     uint64_t session[SHIMS], beat, seq[SHIMS];
     uint64_t sessions, grants;
     struct msg msg;
@@ -68,9 +69,9 @@ static void hello (struct play *p, int shim)
 
     m->nonce = (uint64_t) in (p, 1, INT64_MAX / 2);
     snprintf (m->project, sizeof m->project, "p%d", shim % PROJECTS);
-    snprintf (m->host, sizeof m->host, "vm%d", shim % HOSTS);
-    snprintf (m->machine, sizeof m->machine, "machine%d", shim % HOSTS);
-    snprintf (m->boot, sizeof m->boot, "boot%d", shim % HOSTS);
+    snprintf (m->host, sizeof m->host, "vm%d", shim % p->hosts);
+    snprintf (m->machine, sizeof m->machine, "machine%d", shim % p->hosts);
+    snprintf (m->boot, sizeof m->boot, "boot%d", shim % p->hosts);
     m->pid = (uint64_t) in (p, 1, 100000);
     m->successor = true;
     say (p, shim, VERB_HELLO);
@@ -86,6 +87,7 @@ static void request (struct play *p, int shim)
     m->seq = ++p->seq[shim];
     m->count = (uint64_t) in (p, 1, in (p, 0, 3) ? 4 : 20);
     m->min = in (p, 0, 1) ? (uint64_t) in (p, 0, (int64_t) m->count) : 0;
+    m->priority = in (p, 0, 3) ? 0 : (uint64_t) in (p, 1, 10);
     m->nowait = in (p, 0, 7) == 0;
     say (p, shim, VERB_REQUEST);
 }
@@ -167,6 +169,102 @@ static void set_max (struct play *p)
     say (p, 0, VERB_SET_MAX);
 }
 
+/* ---- what people say of the schedule ---- */
+
+static void say_schedule (struct play *p, enum verb verb)
+{
+    model_reordered (p->model);
+    say (p, 0, verb);
+}
+
+static void name_project (struct play *p, char *name, size_t size)
+{
+    snprintf (name, size, "p%d", (int) in (p, 0, PROJECTS - 1));
+}
+
+static void set_policy (struct play *p)
+{
+    struct msg_set_policy *m = &fresh (p, VERB_SET_POLICY)->set_policy;
+
+    copy_text (
+        m->policy, sizeof m->policy,
+        policy_name ((enum policy) in (p, POLICY_FIFO, POLICY_PRIORITY)));
+    say_schedule (p, VERB_SET_POLICY);
+}
+
+static void set_priority (struct play *p)
+{
+    struct msg_set_priority *m = &fresh (p, VERB_SET_PRIORITY)->set_priority;
+
+    name_project (p, m->project, sizeof m->project);
+    m->priority = (uint64_t) in (p, 0, 10);
+    say_schedule (p, VERB_SET_PRIORITY);
+}
+
+static void pause_project (struct play *p)
+{
+    struct msg_pause *m = &fresh (p, VERB_PAUSE)->pause;
+
+    name_project (p, m->project, sizeof m->project);
+    copy_text (m->reason, sizeof m->reason, "asked");
+    say_schedule (p, VERB_PAUSE);
+}
+
+static void resume_project (struct play *p)
+{
+    struct msg_resume *m = &fresh (p, VERB_RESUME)->resume;
+
+    name_project (p, m->project, sizeof m->project);
+    say_schedule (p, VERB_RESUME);
+}
+
+/* A guarantee is at most what its project may hold, and there are slots for
+ * all of them. */
+static void draw_projects (struct play *p)
+{
+    struct settings *s = &p->settings;
+    unsigned left = s->max_slots;
+
+    s->project_count = 0;
+    for (int i = 0; i < PROJECTS; i++) {
+        struct project_settings *project;
+        char name[8];
+
+        snprintf (name, sizeof name, "p%d", i);
+        if (in (p, 0, 3) == 0)
+            continue;
+        project = settings_add_project (s, name);
+        project->priority = (unsigned) in (p, 0, in (p, 0, 1) ? 10 : 1);
+        project->max =
+            in (p, 0, 2) ? 0 : (unsigned) in (p, 1, (int64_t) s->max_slots);
+        if (in (p, 0, 2) == 0)
+            project->guarantee = (unsigned) in (p, 0, left);
+        if (project->guarantee >
+            (project->max ? project->max : s->max_per_project))
+            project->guarantee = 0;
+        left -= project->guarantee;
+    }
+}
+
+static void draw_schedule (struct play *p)
+{
+    struct settings *s = &p->settings;
+
+    s->policy = (enum policy) in (p, POLICY_FIFO, POLICY_PRIORITY);
+    s->fair_mode = in (p, 0, 1) ? FAIR_MAXMIN : FAIR_PROPORTIONAL;
+    s->aging_ms = in (p, 0, 3) ? in (p, 1, 60000) : 0;
+    draw_projects (p);
+}
+
+static void reload (struct play *p)
+{
+    p->settings.max_slots = (unsigned) in (p, 1, 24);
+    p->settings.max_per_project = (unsigned) in (p, 1, 24);
+    draw_schedule (p);
+    broker_reload (p->b, &p->settings, p->now, p->out);
+    model_reordered (p->model);
+}
+
 static void operate (struct play *p)
 {
     int shim = (int) in (p, 0, SHIMS - 1);
@@ -184,6 +282,20 @@ static void operate (struct play *p)
     case 158 ... 160:
         broker_observe_disk (p->b, in (p, 0, 2) == 0, p->now, p->out);
         break;
+    case 161: set_policy (p); break;
+    case 162: set_priority (p); break;
+    case 163:
+        if (in (p, 0, 1))
+            pause_project (p);
+        else
+            resume_project (p);
+        break;
+    case 164 ... 165: resume_project (p); break;
+    case 166:
+        if (in (p, 0, 3) == 0)
+            reload (p);
+        break;
+    case 167 ... 169: p->now += in (p, 0, 50); break;
     default: p->now += in (p, 0, STALL_MS); break;
     }
 }
@@ -213,11 +325,13 @@ static void begin (struct play *p, uint64_t seed)
     struct meta_record meta = {.broker = "0", .epoch = 1, .token_mark = 1};
 
     chance_init (&p->chance, seed);
+    p->hosts = (int) in (p, 1, MOST_HOSTS);
     settings_default (&p->settings, 8, UINT64_C (16) << 30);
     p->settings.max_slots = (unsigned) in (p, 1, 24);
     p->settings.max_per_project_auto = false;
     p->settings.max_per_project = (unsigned) in (p, 1, 24);
-    p->settings.policy = POLICY_FIFO;
+    p->settings.timing.gather = in (p, 0, 3) ? 200 : in (p, 0, 3000);
+    draw_schedule (p);
     p->settings.grant_burst =
         in (p, 0, 1) ? MAX_SLOTS : (unsigned) in (p, 1, 8);
     p->settings.host_count = 1;

@@ -108,6 +108,79 @@ static void a_larger_pool_serves_who_waits (void **state)
     scene_end (s, "g5");
 }
 
+/* What people said is flushed: it outlives the process, and the power. */
+static void what_people_said_outlives_a_death_and_a_power_cut (void **state)
+{
+    struct sim *s = scene_begin (4, 4);
+    int odin;
+    (void) state;
+
+    sim_shim (s, "consilio", 0);
+    sim_shim (s, "odin", 0);
+    sim_advance (s, 1 * S);
+    sim_set_policy (s, POLICY_PRIORITY);
+    sim_set_priority (s, "odin", 8);
+    sim_set_priority (s, "consilio", 3);
+    sim_advance (s, 1 * S);
+    sim_pause (s, "odin", true); // in a batch of its own
+    sim_advance (s, 1 * S);
+    sim_cut_power (s, false); // before anything else was flushed
+    sim_power_back (s);
+    sim_start_broker (s);
+    sim_advance (s, 1 * S);
+    sim_crash_broker (s, CRASH_NONE);
+    sim_start_broker (s);
+    sim_advance (s, 1 * S);
+    assert_int_equal (s->disk.project_count, 2);
+    assert_true (disk_project (&s->disk, "odin")->paused);
+    assert_int_equal (disk_project (&s->disk, "odin")->priority, 8);
+    assert_int_equal (s->disk.meta.policy, 1 + POLICY_PRIORITY);
+    odin = sim_shim (s, "odin", 0);
+    sim_advance (s, 1 * S);
+    sim_request (s, odin, sim_supervisor (s, 0), 2, 0);
+    sim_advance (s, 5 * S);
+    assert_int_equal (waiting (s), 1);
+    sim_pause (s, "odin", false);
+    sim_advance (s, 1 * S);
+    assert_int_equal (in_use (s), 2);
+    scene_end (s, "said");
+}
+
+/* L7: each level parks while the next one runs, and ends five seconds after it
+ * has come back. */
+static void ten_levels_deep_finish_on_a_pool_of_one (void **state)
+{
+    enum { LEVELS = 10 };
+    struct sim *s = scene_begin (1, 1);
+    int consilio = sim_shim (s, "consilio", 0), who;
+    (void) state;
+
+    sim_advance (s, 1 * S);
+    who = sim_supervisor (s, 0);
+    for (int level = 1; level <= LEVELS; level++) {
+        struct work work = agent;
+        int64_t back = (3 + LEVELS - level) * 10 * S; // when it comes back
+        int run;
+
+        work.lasts = back + 5 * S - s->now;
+        run = sim_run (s, consilio, who, work);
+        sim_advance (s, 1 * S);
+        assert_int_equal (in_state (s, LEASE_ACTIVE), 1);
+        assert_int_equal (in_state (s, LEASE_PARKED), level - 1);
+        if (level < LEVELS)
+            sim_park (s, s->keepers[sim_keeper_of (s, run)].tree,
+                      back - s->now);
+    }
+    for (int level = LEVELS; level >= 1; level--) {
+        sim_advance (s, (3 + LEVELS - level) * 10 * S + 2 * S - s->now);
+        assert_int_equal (in_state (s, LEASE_ACTIVE), 1);
+        assert_int_equal (in_state (s, LEASE_PARKED), level - 1);
+    }
+    sim_advance (s, 10 * S);
+    assert_int_equal (in_use (s), 0);
+    scene_end (s, "l7");
+}
+
 static void a_kill_frees_exactly_its_project (void **state)
 {
     struct sim *s = scene_begin (6, 6);
@@ -592,6 +665,8 @@ int main (void)
         cmocka_unit_test (
             the_third_waits_three_agents_ahead_until_three_come_back),
         cmocka_unit_test (a_larger_pool_serves_who_waits),
+        cmocka_unit_test (what_people_said_outlives_a_death_and_a_power_cut),
+        cmocka_unit_test (ten_levels_deep_finish_on_a_pool_of_one),
         cmocka_unit_test (a_kill_frees_exactly_its_project),
         cmocka_unit_test (a_lost_stop_is_said_again),
         cmocka_unit_test (

@@ -9,8 +9,6 @@
 
 enum { SECOND = 1000, SETTLE_ROUNDS = 300 };
 
-static const char *const names[] = {"alpha", "beta", "gamma", "delta"};
-
 int64_t weather_in (struct sim *s, int64_t low, int64_t high)
 {
     return chance_in (&s->weather, low, high);
@@ -78,10 +76,13 @@ static struct work any_work (struct sim *s)
 
 static void request (struct sim *s, int shim)
 {
-    unsigned count = (unsigned) in (s, 1, 4);
+    unsigned count = (unsigned) in (s, 1, one_in (s, 6) ? 12 : 4);
     unsigned min = one_in (s, 3) ? (unsigned) in (s, 1, count) : 0;
 
-    sim_request (s, shim, supervisor_of (s, shim), count, min);
+    if (one_in (s, 8))
+        sim_request_now (s, shim, supervisor_of (s, shim), count, min);
+    else
+        sim_request (s, shim, supervisor_of (s, shim), count, min);
 }
 
 static void kill_later (struct sim *s, struct event *e)
@@ -116,6 +117,24 @@ static void end_a_supervisor (struct sim *s)
     int shim = weather_shim (s);
 
     sim_end_supervisor (s, supervisor_of (s, shim));
+}
+
+/* Of a run that lives and whose keeper does. */
+static void park_a_tree (struct sim *s)
+{
+    int tree = (int) in (s, 0, SIM_TREES - 1);
+
+    for (int i = 0; i < SIM_TREES; i++, tree++) {
+        const struct sim_tree *t = &s->trees[tree % SIM_TREES];
+        const struct sim_keeper *k = &s->keepers[t->keeper];
+
+        if (t->alive && t->cmd && k->alive && k->life == t->keeper_life &&
+            s->shims[t->shim].alive && s->shims[t->shim].life == t->shim_life &&
+            host_runs (s, t->host)) {
+            sim_park (s, tree % SIM_TREES, in (s, 1, 15 * SECOND));
+            return;
+        }
+    }
 }
 
 static void somebody_acts (struct sim *s)
@@ -210,8 +229,12 @@ static void faults_end (struct sim *s, const struct profile *p)
     sim_power_back (s);
     sim_continue_broker (s);
     sim_start_broker (s);
+    if (s->settings.aging_ms == 0)
+        s->settings.aging_ms = 60 * SECOND; // else one may starve
     sim_reload (s);
     sim_set_max (s, p->max_slots);
+    for (int i = 0; i < WEATHER_PROJECTS; i++)
+        sim_pause (s, weather_projects[i], false);
 }
 
 /* By the store, whoever's session it was: a command starts a shim where none
@@ -351,9 +374,10 @@ static void make_hosts (struct sim *s, const struct profile *p)
 static void make_shims (struct sim *s, const struct profile *p)
 {
     for (unsigned i = 0; i < p->own_shims; i++)
-        sim_shim (s, names[i], 0);
+        sim_shim (s, weather_projects[i], 0);
     for (unsigned i = 0; i < p->far_shims; i++)
-        sim_shim (s, names[i / p->far_hosts * 3], 1 + (int) (i % p->far_hosts));
+        sim_shim (s, weather_projects[i / p->far_hosts * 3],
+                  1 + (int) (i % p->far_hosts));
 }
 
 /* What happens in one step is drawn apart from every other. */
@@ -370,6 +394,7 @@ static struct sim *begin (const struct profile *p)
     profile_settings (p, &settings);
     s = sim_create (&settings, p->seed);
     s->modelled = p->model;
+    s->forecast = p->forecast;
     next_chance (s, p, 0);
     make_hosts (s, p);
     sim_start_broker (s);
@@ -388,6 +413,8 @@ struct sim *weather_run (uint64_t seed, int64_t ms)
         next_chance (s, &p, step);
         sim_advance (s, in (s, 1, p.pace_ms));
         somebody_acts (s);
+        if (one_in (s, 4))
+            park_a_tree (s);
         if (one_in (s, (int) p.calm))
             something_goes_wrong (s, &p);
     }

@@ -34,15 +34,29 @@ struct fault_table {
 
 enum { MAX_FAULTS = 64 }; // of all tables together
 
+/* A policy, and what it looks at. */
+enum { WEATHER_PROJECTS = 4 };
+struct schedule {
+    enum policy policy;
+    enum fair_mode fair_mode;
+    int64_t aging_ms;
+    struct {
+        bool configured;
+        unsigned priority, max, guarantee;
+    } projects[WEATHER_PROJECTS];
+};
+
 /* What a seed draws. */
 struct profile {
     uint64_t seed;
-    unsigned max_slots, cap, burst;
+    unsigned max_slots, cap, burst, parked;
     unsigned own_shims, far_shims, far_hosts;
     unsigned speed;           // timings, in percent of the defaults
     unsigned rate[SIM_HOSTS]; // of each host's clock, per mille
     int64_t pace_ms;          // at most, between what people do
     unsigned calm;            // so many things happen to one fault
+    struct schedule schedule;
+    bool forecast;            // nine tenths of a run's cost, where there is
     bool model;               // its rounds are compared with the model's
     uint64_t faults;          // bit i: it has fault i
     uint64_t off;             // it had, but they do not happen
@@ -57,6 +71,13 @@ void profile_draw (struct profile *ret_profile, uint64_t seed);
 /* One line "SEED=17 max_slots=8 ... faults=a,b"; returns ret_text. */
 char *profile_print (const struct profile *p, char *ret_text, size_t size);
 void profile_settings (const struct profile *p, struct settings *ret_settings);
+
+extern const char *const weather_projects[WEATHER_PROJECTS];
+/* One for a pool of so many slots. */
+void schedule_draw (struct chance *c, unsigned max_slots,
+                    struct schedule *ret_schedule);
+void schedule_settings (const struct schedule *schedule,
+                        struct settings *ret_settings);
 
 /* Runs it for so long. What is wrong, if anything, is in sim->violation. The
  * caller destroys it. */

@@ -214,14 +214,44 @@ static void no_pressure (struct sim *s)
 
 static void reload (struct sim *s)
 {
-    static const enum policy policies[] = {POLICY_FIFO, POLICY_FIFO,
-                                           POLICY_FAIR, POLICY_PRIORITY};
+    struct schedule schedule;
 
     s->settings.max_slots = (unsigned) in (s, 2, 12);
-    s->settings.max_per_project =
-        (unsigned) in (s, 1, (int64_t) s->settings.max_slots);
-    s->settings.policy = policies[in (s, 0, 3)];
+    s->settings.max_per_project = (unsigned) in (
+        s, (s->settings.max_slots + 1) / 2, (int64_t) s->settings.max_slots);
+    schedule_draw (&s->weather, s->settings.max_slots, &schedule);
+    schedule_settings (&schedule, &s->settings);
     sim_reload (s);
+}
+
+/* ---- people ---- */
+
+static const char *any_project (struct sim *s)
+{
+    return weather_projects[in (s, 0, WEATHER_PROJECTS - 1)];
+}
+
+static void set_policy (struct sim *s)
+{
+    sim_set_policy (s, (enum policy) in (s, POLICY_FIFO, POLICY_PRIORITY));
+}
+
+static void set_priority (struct sim *s)
+{
+    sim_set_priority (s, any_project (s), (unsigned) in (s, 0, 10));
+}
+
+static void resume (struct sim *s, struct event *e)
+{
+    sim_pause (s, weather_projects[e->a], false);
+}
+
+static void pause_project (struct sim *s)
+{
+    uint64_t project = (uint64_t) in (s, 0, WEATHER_PROJECTS - 1);
+
+    sim_pause (s, weather_projects[project], true);
+    weather_later (s, weather_while (s), resume, project, 0);
 }
 
 static void set_max (struct sim *s)
@@ -292,6 +322,9 @@ static const struct fault faults[] = {
     {"pressure", pressure, 10, no_pressure},
     {"reload", reload, 5, NULL},
     {"set-max", set_max, 5, NULL},
+    {"set-policy", set_policy, 8, NULL},
+    {"set-priority", set_priority, 8, NULL},
+    {"pause", pause_project, 8, NULL},
     {"cable-is-pulled", cable_is_pulled, 10, NULL},
     {"far-power-cut", far_power_cut, 3, NULL},
     {"loss", loss, 5, no_loss},

@@ -103,6 +103,39 @@ static void no_late_news (struct sim *s)
     s->late_news = 0;
 }
 
+/* ---- trees that are parked ---- */
+
+static bool keeps_parked (struct sim *s, int client)
+{
+    const struct sim_client *c = &s->clients[client];
+
+    return c->alive && c->kind == CLIENT_PARK && c->begun && !c->refused &&
+           s->trees[c->tree].life == c->tree_life;
+}
+
+/* It may be back, and its shim not know: then the tree is to be ended, by
+ * whoever knows that better, or by its own side. */
+static void return_unheard (struct sim *s)
+{
+    int client = next_of (s, SIM_CLIENTS, keeps_parked);
+    const struct sim_tree *t;
+    int shim, supervisor;
+
+    if (client < 0)
+        return;
+    t = &s->trees[s->clients[client].tree];
+    shim = t->shim;
+    supervisor = s->clients[s->keepers[t->keeper].client].supervisor;
+    s->deaf = true;
+    sim_kill_client (s, client);
+    sim_advance (s, in (s, 5, 300));
+    s->deaf = false;
+    if (one_in (s, 2))
+        sim_kill (s, s->shims[shim].project);
+    else
+        sim_end_supervisor (s, supervisor);
+}
+
 /* ---- processes ---- */
 
 static void escapes (struct sim *s)
@@ -388,6 +421,7 @@ static const struct fault faults[] = {
     {"far-reboots", far_reboots, 6, NULL},
     {"copy-boots", copy_boots, 4, copies_end},
     {"copy-resumes", copy_resumes, 4, copies_end},
+    {"return-unheard", return_unheard, 15, NULL},
 };
 
 const struct fault_table faults_of_hosts = {faults,

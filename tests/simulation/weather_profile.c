@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/policy.h"
 #include "simulation/weather_faults.h"
 #include "simulation/weather_hosts.h"
 
@@ -67,6 +68,64 @@ static uint64_t switched_off (uint64_t faults)
     return off;
 }
 
+const char *const weather_projects[WEATHER_PROJECTS] = {"alpha", "beta",
+                                                        "gamma", "delta"};
+
+static void draw_project (struct chance *c, unsigned max_slots, unsigned *left,
+                          struct schedule *s, int i)
+{
+    unsigned most = (unsigned) chance_in (c, 1, max_slots);
+    unsigned guarantee = (unsigned) chance_in (c, 0, *left);
+
+    s->projects[i].configured = chance_in (c, 0, 2) > 0;
+    s->projects[i].priority =
+        (unsigned) chance_in (c, 0, chance_in (c, 0, 1) ? 10 : 2);
+    s->projects[i].max = chance_in (c, 0, 3) ? 0 : most;
+    if (!s->projects[i].configured || s->projects[i].max || chance_in (c, 0, 1))
+        return;
+    s->projects[i].guarantee = guarantee;
+    *left -= guarantee;
+}
+
+/* As the configuration allows: the guarantees fit into half of the pool, and
+ * so below any cap. */
+void schedule_draw (struct chance *c, unsigned max_slots,
+                    struct schedule *ret_schedule)
+{
+    static const int64_t agings[] = {0, 1000, 20000, 300000};
+    unsigned left = max_slots / 2;
+    struct schedule *s = ret_schedule;
+
+    *s = (struct schedule){
+        .policy = (enum policy) chance_in (c, POLICY_FIFO, POLICY_PRIORITY),
+        .fair_mode =
+            (enum fair_mode) chance_in (c, FAIR_PROPORTIONAL, FAIR_MAXMIN),
+        .aging_ms = agings[chance_in (c, 0, 3)]};
+    for (int i = 0; i < WEATHER_PROJECTS; i++)
+        draw_project (c, max_slots, &left, s, i);
+}
+
+void schedule_settings (const struct schedule *schedule,
+                        struct settings *ret_settings)
+{
+    struct settings *s = ret_settings;
+
+    s->policy = schedule->policy;
+    s->fair_mode = schedule->fair_mode;
+    s->aging_ms = schedule->aging_ms;
+    s->project_count = 0;
+    for (int i = 0; i < WEATHER_PROJECTS; i++) {
+        struct project_settings *p;
+
+        if (!schedule->projects[i].configured)
+            continue;
+        p = settings_add_project (s, weather_projects[i]);
+        p->priority = schedule->projects[i].priority;
+        p->max = schedule->projects[i].max;
+        p->guarantee = schedule->projects[i].guarantee;
+    }
+}
+
 void profile_draw (struct profile *ret_profile, uint64_t seed)
 {
     static const unsigned speeds[] = {100, 100, 50, 200};
@@ -78,7 +137,8 @@ void profile_draw (struct profile *ret_profile, uint64_t seed)
     p->max_slots = (unsigned) chance_in (&c, 2, 12);
     p->cap = (unsigned) (chance_in (&c, 0, 2) ? p->max_slots
                                               : (p->max_slots + 1) / 2);
-    p->burst = chance_in (&c, 0, 3) ? MAX_SLOTS : 3;
+    p->burst =
+        chance_in (&c, 0, 3) ? MAX_SLOTS : (unsigned) chance_in (&c, 1, 3);
     p->own_shims = (unsigned) chance_in (&c, 1, 4);
     p->far_hosts = (unsigned) chance_in (&c, 0, 2);
     p->far_shims = (unsigned) chance_in (&c, 1, 2) * p->far_hosts;
@@ -90,6 +150,9 @@ void profile_draw (struct profile *ret_profile, uint64_t seed)
     p->model = chance_in (&c, 1, 4) == 1;
     p->faults = draw_faults (&c);
     p->off = switched_off (p->faults);
+    p->parked = (unsigned) chance_in (&c, 0, 8);
+    schedule_draw (&c, p->max_slots, &p->schedule);
+    p->forecast = chance_in (&c, 1, 10) == 1;
 }
 
 static void print_faults (uint64_t faults, char *text, size_t size)
@@ -104,20 +167,39 @@ static void print_faults (uint64_t faults, char *text, size_t size)
     }
 }
 
+/* "fair mode=1 aging=0 projects=3:0:2,5:4:0,-,-": priority, most, guarantee. */
+static void print_schedule (const struct schedule *s, char *text, size_t size)
+{
+    size_t at = (size_t) snprintf (
+        text, size, "%s mode=%d aging=%lld projects=", policy_name (s->policy),
+        s->fair_mode, (long long) s->aging_ms);
+
+    for (int i = 0; i < WEATHER_PROJECTS && at < size; i++)
+        at += (size_t) (s->projects[i].configured
+                            ? snprintf (text + at, size - at, "%s%u:%u:%u",
+                                        i ? "," : "", s->projects[i].priority,
+                                        s->projects[i].max,
+                                        s->projects[i].guarantee)
+                            : snprintf (text + at, size - at, "%s-",
+                                        i ? "," : ""));
+}
+
 char *profile_print (const struct profile *p, char *ret_text, size_t size)
 {
-    char faults[1024], off[1024];
+    char faults[1024], off[1024], schedule[128];
 
+    print_schedule (&p->schedule, schedule, sizeof schedule);
     print_faults (p->faults, faults, sizeof faults);
     print_faults (p->off, off, sizeof off);
     snprintf (ret_text, size,
-              "SEED=%llu max_slots=%u cap=%u burst=%u own_shims=%u "
+              "SEED=%llu max_slots=%u cap=%u burst=%u parked=%u own_shims=%u "
               "far_shims=%u far_hosts=%u speed=%u rates=%u,%u,%u pace_ms=%lld "
-              "calm=%u model=%d faults=%s%s%s",
+              "calm=%u model=%d forecast=%d policy=%s faults=%s%s%s",
               (unsigned long long) p->seed, p->max_slots, p->cap, p->burst,
-              p->own_shims, p->far_shims, p->far_hosts, p->speed, p->rate[0],
-              p->rate[1], p->rate[2], (long long) p->pace_ms, p->calm, p->model,
-              faults, off[0] ? " WITHOUT=" : "", off);
+              p->parked, p->own_shims, p->far_shims, p->far_hosts, p->speed,
+              p->rate[0], p->rate[1], p->rate[2], (long long) p->pace_ms,
+              p->calm, p->model, p->forecast, schedule, faults,
+              off[0] ? " WITHOUT=" : "", off);
     return ret_text;
 }
 
@@ -136,5 +218,7 @@ void profile_settings (const struct profile *p, struct settings *ret_settings)
     sim_settings (ret_settings, p->max_slots);
     ret_settings->max_per_project = p->cap;
     ret_settings->grant_burst = p->burst;
+    ret_settings->max_parked = p->parked;
     scale (&ret_settings->timing, p->speed);
+    schedule_settings (&p->schedule, ret_settings);
 }

@@ -49,13 +49,16 @@ static void every_role_may_say_what_the_table_says (void **state)
         enum verb verb;
         const char *may;
     } table[] = {
-        {VERB_HELLO, "--P--"},   {VERB_BEAT, "--P--"},
-        {VERB_REQUEST, "--P--"}, {VERB_CANCEL, "--P--"},
-        {VERB_RELEASE, "--P--"}, {VERB_STARTED, "--P--"},
-        {VERB_REAPED, "--P--"},  {VERB_PROGRESS, "--P--"},
-        {VERB_SAMPLE, "--P--"},  {VERB_BYE, "--P--"},
-        {VERB_STATUS, "-OPOA"},  {VERB_KILL, "--POA"},
-        {VERB_SET_MAX, "----A"},
+        {VERB_HELLO, "--P--"},      {VERB_BEAT, "--P--"},
+        {VERB_REQUEST, "--P--"},    {VERB_CANCEL, "--P--"},
+        {VERB_RELEASE, "--P--"},    {VERB_STARTED, "--P--"},
+        {VERB_REAPED, "--P--"},     {VERB_PROGRESS, "--P--"},
+        {VERB_PARK, "--P--"},       {VERB_SAMPLE, "--P--"},
+        {VERB_BYE, "--P--"},        {VERB_STATUS, "-OPOA"},
+        {VERB_KILL, "--POA"},       {VERB_SET_MAX, "----A"},
+        {VERB_SET_POLICY, "----A"}, {VERB_SET_PRIORITY, "----A"},
+        {VERB_PAUSE, "--POA"},      {VERB_RESUME, "--POA"},
+        {VERB_HISTORY, "--POA"},
     };
     unsigned listed = 0;
 
@@ -124,20 +127,49 @@ static void member_acts_for_its_own_project_only (void **state)
     assert_int_equal (hello (OWN, "unheard-of"), ROLE_PROJECT);
 }
 
-static void member_kills_in_its_own_project_only (void **state)
+static void assert_in_its_own_project_only (struct msg *msg, char *project)
 {
-    struct msg *msg = a_message (VERB_KILL);
     const char *why;
 
-    (void) state;
-    strcpy (msg->kill.project, "beta");
+    strcpy (project, "beta");
     assert_int_equal (access_judge (&settings, OWN, MEMBER, msg, &why),
                       ROLE_STRANGER);
-    strcpy (msg->kill.project, "alpha");
+    strcpy (project, "alpha");
     assert_int_equal (access_judge (&settings, OWN, MEMBER, msg, &why),
                       ROLE_PROJECT);
     assert_int_equal (access_judge (&settings, OWN, OWN, msg, &why),
                       ROLE_ADMIN);
+}
+
+static void history_is_the_projects_own_and_its_days_are_for_observers (
+    void **state)
+{
+    struct msg *msg = a_message (VERB_HISTORY);
+    const char *why = NULL;
+
+    (void) state;
+    assert_in_its_own_project_only (msg, msg->history.project);
+    msg->history.project[0] = 0; // of all
+    assert_int_equal (access_judge (&settings, OWN, MEMBER, msg, &why),
+                      ROLE_STRANGER);
+    assert_non_null (strstr (why, "name a project"));
+    assert_int_equal (access_role (1u << ROLE_OBSERVER, msg), ROLE_STRANGER);
+    msg->history.days = true;
+    assert_int_equal (access_judge (&settings, OWN, MEMBER, msg, &why),
+                      ROLE_OBSERVER);
+    assert_int_equal (access_role (1u << ROLE_OBSERVER, msg), ROLE_OBSERVER);
+}
+
+static void member_kills_and_pauses_in_its_own_project_only (void **state)
+{
+    struct msg *msg = a_message (VERB_KILL);
+
+    (void) state;
+    assert_in_its_own_project_only (msg, msg->kill.project);
+    msg = a_message (VERB_PAUSE);
+    assert_in_its_own_project_only (msg, msg->pause.project);
+    msg = a_message (VERB_RESUME);
+    assert_in_its_own_project_only (msg, msg->resume.project);
 }
 
 static void uid_that_is_nowhere_listed_may_nothing (void **state)
@@ -195,8 +227,11 @@ int main (void)
         cmocka_unit_test_setup (owner_and_root_hold_every_role, two_projects),
         cmocka_unit_test_setup (member_acts_for_its_own_project_only,
                                 two_projects),
-        cmocka_unit_test_setup (member_kills_in_its_own_project_only,
+        cmocka_unit_test_setup (member_kills_and_pauses_in_its_own_project_only,
                                 two_projects),
+        cmocka_unit_test_setup (
+            history_is_the_projects_own_and_its_days_are_for_observers,
+            two_projects),
         cmocka_unit_test_setup (uid_that_is_nowhere_listed_may_nothing,
                                 two_projects),
         cmocka_unit_test_setup (forced_release_is_the_administrators,

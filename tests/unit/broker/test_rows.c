@@ -42,13 +42,16 @@ static void lease_of_numbers_that_no_message_carries_is_not_sound (void **state)
     ASSERT_LEASE (first, 0, false);
     ASSERT_LEASE (cookie, UINT64_MAX, false);
     ASSERT_LEASE (state, LEASE_NONE, false);
-    ASSERT_LEASE (state, (enum lease_state) 4, false);
+    ASSERT_LEASE (state, LEASE_PARKED, true);
+    ASSERT_LEASE (state, (enum lease_state) 5, false);
     ASSERT_LEASE (count, 0, false);
     ASSERT_LEASE (asked, MAX_SLOTS + 1, false);
     ASSERT_LEASE (supervisor.pid, -1, false);
     ASSERT_LEASE (agent.start, -1, false);
     ASSERT_LEASE (phases, 1001, false);
     ASSERT_LEASE (waited_ms, -1, false);
+    ASSERT_LEASE (eta_low_ms, -1, false);
+    ASSERT_LEASE (eta_high_ms, -1, false);
 }
 
 static void session_needs_an_id_and_a_project (void **state)
@@ -73,6 +76,23 @@ static void waiter_wants_at_least_its_least (void **state)
     assert_false (rows_sound (&rows_waiter, &r));
     r.min = 0;
     assert_false (rows_sound (&rows_waiter, &r));
+    r.min = 1;
+    r.parked = 1 + (uint64_t) INT64_MAX;
+    assert_false (rows_sound (&rows_waiter, &r));
+}
+
+static void project_needs_a_name_and_a_priority_that_there_is (void **state)
+{
+    struct project_record r = {.number = 1, .name = "a", .priority = 1000};
+
+    (void) state;
+    assert_true (rows_sound (&rows_project, &r));
+    r.priority = 1001;
+    assert_false (rows_sound (&rows_project, &r));
+    r = (struct project_record){.number = 1, .name = "A"};
+    assert_false (rows_sound (&rows_project, &r));
+    r = (struct project_record){.number = 0, .name = "a"};
+    assert_false (rows_sound (&rows_project, &r));
 }
 
 int main (void)
@@ -83,6 +103,7 @@ int main (void)
             lease_of_numbers_that_no_message_carries_is_not_sound),
         cmocka_unit_test (session_needs_an_id_and_a_project),
         cmocka_unit_test (waiter_wants_at_least_its_least),
+        cmocka_unit_test (project_needs_a_name_and_a_priority_that_there_is),
     };
 
     return cmocka_run_group_tests (tests, NULL, NULL);

@@ -153,10 +153,24 @@ static struct waiter_record *a_waiter (uint64_t number)
     return &r;
 }
 
+static struct project_record *a_project (uint64_t number)
+{
+    static struct project_record r;
+
+    r.number = number;
+    strcpy (r.name, "consilio");
+    r.paused = r.prioritised = true;
+    strcpy (r.reason, "at \x1b night");
+    r.priority = 1000;
+    r.config_priority = 5;
+    return &r;
+}
+
 struct seen {
-    unsigned sessions, leases, waiters, damaged;
+    unsigned sessions, leases, waiters, projects, damaged;
     struct session_record session;
     struct lease_record lease;
+    struct project_record project;
     uint64_t numbers[8];
     uint64_t damaged_token;
 };
@@ -184,6 +198,14 @@ static void see_waiter (void *arg, const struct waiter_record *r)
     seen->numbers[seen->waiters++ % 8] = r->number;
 }
 
+static void see_project (void *arg, const struct project_record *r)
+{
+    struct seen *seen = arg;
+
+    seen->project = *r;
+    seen->projects++;
+}
+
 static void see_damaged (void *arg, uint64_t token)
 {
     ((struct seen *) arg)->damaged_token = token;
@@ -202,8 +224,8 @@ static struct store *opened (void)
 static struct seen loaded (struct store *s)
 {
     static struct seen seen;
-    struct store_reader reader = {see_session, see_lease, see_waiter,
-                                  see_damaged, &seen};
+    struct store_reader reader = {see_session, see_lease,   see_waiter,
+                                  see_project, see_damaged, &seen};
 
     memset (&seen, 0, sizeof seen);
     assert_int_equal (store_load (s, &reader, &seen.damaged), STORE_OK);
@@ -325,6 +347,9 @@ static void records_come_back_as_they_were (void **state)
     put (s, CHANGE_LEASE, 17, a_lease (17));
     put (s, CHANGE_WAITER, 9, a_waiter (9));
     put (s, CHANGE_WAITER, 8, a_waiter (8));
+    put (s, CHANGE_PROJECT, 10, a_project (10));
+    put (s, CHANGE_PROJECT, 11, a_project (11));
+    put (s, CHANGE_PROJECT, 11, NULL);
     store_close (s);
     s = opened ();
     seen = loaded (s);
@@ -337,6 +362,8 @@ static void records_come_back_as_they_were (void **state)
     assert_int_equal (seen.waiters, 2);
     assert_int_equal (seen.numbers[0], 8); // in the order of arrival
     assert_int_equal (seen.numbers[1], 9);
+    assert_int_equal (seen.projects, 1);
+    assert_memory_equal (&seen.project, a_project (10), sizeof seen.project);
     store_close (s);
 }
 
@@ -344,11 +371,11 @@ static void records_come_back_as_they_were (void **state)
  * would be lost at every restart. Padding is never longer than 7 bytes. */
 static void every_field_of_a_record_has_a_column (void **state)
 {
-    static const struct rows *const tables[] = {&rows_session, &rows_lease,
-                                                &rows_waiter, &rows_meta};
+    static const struct rows *const tables[] = {
+        &rows_session, &rows_lease, &rows_waiter, &rows_meta, &rows_project};
 
     (void) state;
-    for (size_t t = 0; t < 4; t++) {
+    for (size_t t = 0; t < 5; t++) {
         unsigned char covered[8192] = {0};
         size_t bare = 0;
 
@@ -474,7 +501,7 @@ static void state_of_a_newer_version_is_refused (void **state)
 
     (void) state;
     make_history (broker);
-    raw_sql ("PRAGMA user_version=4");
+    raw_sql ("PRAGMA user_version=5");
     assert_refused ("newer");
 }
 
@@ -484,8 +511,95 @@ static void state_of_an_older_version_is_refused (void **state)
 
     (void) state;
     make_history (broker);
-    raw_sql ("PRAGMA user_version=1");
+    raw_sql ("PRAGMA user_version=2");
     assert_refused ("older");
+}
+
+/* What version 3 had no place for is not there, the rest as it wrote it. */
+static void make_version_3 (void)
+{
+    raw_sql ("DROP TABLE project;"
+             "ALTER TABLE lease DROP COLUMN eta_low_ms;"
+             "ALTER TABLE lease DROP COLUMN eta_high_ms;"
+             "ALTER TABLE waiter DROP COLUMN parked;"
+             "ALTER TABLE meta DROP COLUMN policy;"
+             "ALTER TABLE meta DROP COLUMN config_policy;"
+             "PRAGMA user_version=3");
+}
+
+static void state_of_the_version_before_is_upgraded_where_it_is (void **state)
+{
+    struct lease_record lease = *a_lease (17);
+    struct store *s;
+    struct seen seen;
+    char broker[33];
+
+    (void) state;
+    make_history (broker);
+    s = opened ();
+    put_lease (s, 18);
+    put (s, CHANGE_WAITER, 9, a_waiter (9));
+    store_close (s);
+    make_version_3 ();
+    raw_sql ("UPDATE lease SET label = 'autj' WHERE token = 18");
+    s = opened ();
+    assert_non_null (strstr (store_notice (s), "brought up to date"));
+    assert_string_equal (store_meta (s)->broker, broker);
+    assert_int_equal (store_meta (s)->epoch, 4);
+    assert_int_equal (store_meta (s)->max_slots, 30);
+    assert_int_equal (store_meta (s)->policy, 0);
+    seen = loaded (s);
+    assert_int_equal (seen.waiters, 1);
+    assert_memory_equal (&seen.lease, a_lease (17), sizeof seen.lease);
+    assert_int_equal (seen.damaged_token, 18); // and stays that
+    lease.eta_low_ms = 5;
+    put (s, CHANGE_LEASE, 17, &lease);
+    put (s, CHANGE_PROJECT, 10, a_project (10));
+    store_close (s);
+    s = opened ();
+    assert_string_equal (store_notice (s), "");
+    seen = loaded (s);
+    assert_int_equal (seen.lease.eta_low_ms, 5);
+    assert_int_equal (seen.lease.eta_high_ms, 0);
+    assert_int_equal (seen.projects, 1);
+    assert_int_equal (seen.damaged, 1);
+    store_close (s);
+}
+
+/* Refused as it is: whoever puts the rest back finds what he left. */
+static void refused_state_of_the_version_before_stays_as_it_is (void **state)
+{
+    char broker[33];
+
+    (void) state;
+    make_history (broker);
+    make_version_3 ();
+    raw_sql ("ALTER TABLE lease DROP COLUMN note");
+    assert_refused ("a table is missing");
+    raw_sql ("ALTER TABLE lease ADD COLUMN note TEXT NOT NULL DEFAULT 'n'");
+    store_close (opened ());
+}
+
+static void value_in_a_late_column_is_checked_like_any_other (void **state)
+{
+    struct lease_record lease = *a_lease (18);
+    struct store *s = opened ();
+    struct seen seen;
+
+    (void) state;
+    lease.eta_low_ms = lease.eta_high_ms = 7;
+    put_lease (s, 17);
+    put (s, CHANGE_LEASE, 18, &lease);
+    put_lease (s, 19);
+    store_close (s);
+    raw_sql ("UPDATE lease SET eta_high_ms = 7 WHERE token = 17");
+    raw_sql ("UPDATE lease SET eta_high_ms = 0 WHERE token = 18");
+    s = opened ();
+    seen = loaded (s);
+    assert_int_equal (seen.leases, 1);
+    assert_int_equal (seen.lease.token, 19);
+    assert_int_equal (seen.damaged, 2);
+    store_close (s);
 }
 
 static void another_programs_database_is_refused (void **state)
@@ -751,8 +865,8 @@ static void damaged_lease_is_reported_by_its_token_and_others_load (void **st)
 /* All tokens to come would be above it, and no message carries those. */
 static void row_of_an_impossible_token_is_a_loss (void **state)
 {
-    struct store_reader reader = {see_session, see_lease, see_waiter,
-                                  see_damaged, &(struct seen){0}};
+    struct store_reader reader = {see_session, see_lease,   see_waiter,
+                                  see_project, see_damaged, &(struct seen){0}};
     unsigned damaged = 0;
     struct store *s = opened ();
 
@@ -838,6 +952,9 @@ int main (void)
         T (cut_state_is_refused),
         T (state_of_a_newer_version_is_refused),
         T (state_of_an_older_version_is_refused),
+        T (state_of_the_version_before_is_upgraded_where_it_is),
+        T (refused_state_of_the_version_before_stays_as_it_is),
+        T (value_in_a_late_column_is_checked_like_any_other),
         T (another_programs_database_is_refused),
         T (renamed_column_is_refused),
         T (damaged_first_row_is_refused),

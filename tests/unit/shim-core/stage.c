@@ -348,6 +348,8 @@ void stage_keeper (struct stage *st, uint64_t keeper, enum keeper_type type,
     struct keeper_packet in = packet (type, token, 1);
 
     in.pid = in.status = value;
+    in.peak_bytes = st->peak_bytes;
+    in.cpu_ms = st->cpu_ms;
     actions_clear (st->out);
     shim_on_keeper (st->shim, keeper, &in, st->now, st->out);
     turn (st);

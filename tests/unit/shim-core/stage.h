@@ -35,6 +35,7 @@ struct stage {
     uint64_t nonce; // of the last HELLO
     uint64_t seq;   // of the last REQUEST
     uint64_t reaped; // seq of the last REAPED
+    uint64_t peak_bytes, cpu_ms; // as keepers report them
 };
 
 /* A supervisor, started at its pid. */

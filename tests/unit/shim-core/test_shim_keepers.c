@@ -194,10 +194,14 @@ static void reaped_gives_a_runs_own_slots_back (void **s)
     stage_start (st, 7, 50, 10, 2);
     stage_keeper (st, 7, KEEPER_EXITED, 10, 3 << 8);
     assert_null (stage_sent (st, VERB_REAPED)); // its children linger
+    st->peak_bytes = 1 << 20;
+    st->cpu_ms = UINT64_MAX; // more than a message carries
     stage_keeper (st, 7, KEEPER_REAPED, 10, 3 << 8);
     reaped = stage_sent (st, VERB_REAPED);
     assert_int_equal (reaped->tokens.count, 2);
     assert_int_equal (reaped->status, 3);
+    assert_int_equal (reaped->memory_bytes, 1 << 20);
+    assert_int_equal (reaped->cpu_ms, INT64_MAX);
     assert_false (reaped->keep);
     assert_false (stage_holds (st, 10));
     stage_wait (st, H);
@@ -317,6 +321,42 @@ static void keeper_that_goes_after_reaped_is_done (void **s)
     assert_null (stage_find (st, ACT_CLEAN));
     stage_keeper_gone (st, 99);
     assert_null (stage_find (st, ACT_CLEAN));
+}
+
+/* The shell hangs up on it, and reports no end of that. */
+static void keeper_that_attaches_again_is_lost_with_its_tree (void **s)
+{
+    struct stage *st = *s;
+    const struct msg_reaped *reaped;
+
+    stage_start (st, 7, 50, 10, 1);
+    stage_attach (st, 7, 10, 1);
+    assert_int_equal (stage_find (st, ACT_HANG_UP_KEEPER)->keeper, 7);
+    assert_non_null (stage_find (st, ACT_CLEAN));
+    assert_int_equal (stage_find (st, ACT_CLEAN)->token, 10);
+    stage_stop (st, 10, 1, false);
+    assert_null (stage_find (st, ACT_KEEPER));
+    stage_wait (st, H);
+    stage_beat_ok (st, 2);
+    assert_null (stage_find (st, ACT_KEEPER));
+    stage_cleaned (st, 10);
+    reaped = stage_sent (st, VERB_REAPED);
+    assert_int_equal (reaped->tokens.at[0], 10);
+}
+
+static void keeper_that_names_another_slot_loses_only_its_own_tree (void **s)
+{
+    struct stage *st = *s;
+
+    stage_start (st, 7, 50, 10, 1);
+    stage_start (st, 8, 50, 20, 1);
+    stage_attach (st, 7, 20, 1);
+    assert_int_equal (stage_count (st, ACT_CLEAN), 1);
+    assert_int_equal (stage_find (st, ACT_CLEAN)->token, 10);
+    stage_wait (st, H);
+    stage_beat_ok (st, 2);
+    assert_null (stage_packet (st, 7, KEEPER_ARM));
+    assert_non_null (stage_packet (st, 8, KEEPER_ARM));
 }
 
 static void packet_about_another_tree_is_ignored (void **s)
@@ -542,6 +582,8 @@ int main (void)
         LIVE (lost_keeper_is_cleaned_up_after_before_anything_is_said),
         LIVE (status_of_a_command_that_ended_before_its_keeper_is_known),
         LIVE (keeper_that_goes_after_reaped_is_done),
+        LIVE (keeper_that_attaches_again_is_lost_with_its_tree),
+        LIVE (keeper_that_names_another_slot_loses_only_its_own_tree),
         LIVE (packet_about_another_tree_is_ignored),
         LIVE (stop_ends_a_tree_as_it_says),
         LIVE (stops_in_beat_ok_are_said_to_a_keeper_once),

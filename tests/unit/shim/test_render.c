@@ -115,6 +115,15 @@ static void assert_shows (const char *wanted)
     free (text);
 }
 
+static void assert_project_shows (const char *project, const char *wanted)
+{
+    char *text = render (project, false, false);
+
+    if (!strstr (text, wanted))
+        fail_msg ("no '%s' in:\n%s", wanted, text);
+    free (text);
+}
+
 static void status_has_the_layout_of_the_seed (void **s)
 {
     struct row_waiter *w;
@@ -132,6 +141,8 @@ static void status_has_the_layout_of_the_seed (void **s)
     w = add_waiter ("health-agent", 4);
     w->slots_ahead = 3;
     strcpy (w->detail, "1 of 20 free, 4 wanted");
+    strcpy (w->unblocks, "3 slots: consilio's Auth (in about 89 s), and more");
+    w->eta_low_s = 130, w->eta_high_s = 290;
     assert_renders (
         NULL, true,
         "📊 VM Resource Status\n"
@@ -151,7 +162,9 @@ static void status_has_the_layout_of_the_seed (void **s)
         "\n"
         "Queued Projects:\n"
         "   Health-Agent: Waiting for 4 slots (3 agents ahead): position 1, "
-        "SLOTS: 1 of 20 free, 4 wanted; ETA unknown\n"
+        "SLOTS: 1 of 20 free, 4 wanted; ETA 2-5 minutes\n"
+        "                 goes on with 3 slots: consilio's Auth (in about 89 "
+        "s), and more\n"
         "\n"
         "Estimated completion: 15 minutes\n");
 }
@@ -344,6 +357,59 @@ static void pages_are_put_together (void **s)
     assert_int_equal (all.project_count, 0);
 }
 
+/* What differs from the usual has a line, and says how to end it. */
+static void paused_projects_and_another_policy_are_shown (void **s)
+{
+    (void) s;
+    begin ();
+    add_project ("odin", "Odin", 2);
+    add_project ("zebra", "", 0);
+    assert_shows ("Implementation Slots: 10/20 used\n\nActive");
+    strcpy (page.policy, "fair");
+    page.projects[0].paused = page.projects[1].paused = true;
+    assert_shows ("Implementation Slots: 10/20 used\n   Policy: fair\n\n");
+    assert_shows ("   Odin:  2 agents; paused\n");
+    assert_shows ("Queued Projects:\n   none\n\n"
+                  "Paused Projects:\n"
+                  "   Odin:  slotbus resume odin\n"
+                  "   zebra: slotbus resume zebra\n\n"
+                  "Estimated");
+    assert_project_shows ("odin",
+                          "Allocated Slots: 2/20 (10%)\n\nPaused: nothing "
+                          "is granted until slotbus resume odin\n\n");
+}
+
+static void waiter_in_json_has_all_that_it_is_told (void **s)
+{
+    struct row_waiter *w;
+    json_t *all, *queue;
+    char *text;
+
+    (void) s;
+    begin ();
+    w = add_waiter ("odin", 5);
+    w->min = 2, w->slots_ahead = 3, w->age_ms = 1200, w->since_ms = 12900;
+    w->eta_low_s = 360, w->eta_high_s = 660;
+    strcpy (w->unblocks, "1 slot: a's \xf0\x9f\x98"); // cut
+    add_waiter ("odin", 1);
+    text = render (NULL, false, true);
+    all = json_loads (text, 0, NULL);
+    assert_non_null (all);
+    queue = json_object_get (all, "queue");
+    assert_int_equal (json_integer_value (at (queue, 0, "min")), 2);
+    assert_int_equal (json_integer_value (at (queue, 0, "age_ms")), 1200);
+    assert_int_equal (json_integer_value (at (queue, 0, "since_s")), 12);
+    assert_string_equal (json_string_value (at (queue, 0, "unblocks")),
+                         "1 slot: a's \\xf0\\x9f\\x98");
+    assert_int_equal (
+        json_integer_value (json_array_get (at (queue, 0, "eta_s"), 1)), 660);
+    assert_int_equal (json_integer_value (at (queue, 1, "min")), 1);
+    assert_string_equal (json_string_value (at (queue, 1, "unblocks")), "");
+    assert_true (json_is_null (at (queue, 1, "eta_s")));
+    json_decref (all);
+    free (text);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,10 +418,12 @@ int main (void)
         cmocka_unit_test (smaller_pool_is_shown_with_its_cause),
         cmocka_unit_test (several_hosts_are_named),
         cmocka_unit_test (limbo_counts_and_equals_keep_their_order),
+        cmocka_unit_test (paused_projects_and_another_policy_are_shown),
         cmocka_unit_test (project_has_the_layout_of_the_seed),
         cmocka_unit_test (percent_of_a_phase_is_that_of_the_seed),
         cmocka_unit_test (json_has_null_for_what_is_unknown),
         cmocka_unit_test (json_is_valid_whatever_a_peer_wrote),
+        cmocka_unit_test (waiter_in_json_has_all_that_it_is_told),
         cmocka_unit_test (pages_are_put_together),
     };
 

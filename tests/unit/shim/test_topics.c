@@ -69,7 +69,16 @@ static void each_message_has_its_words (void **state)
     msg.queue.requests[0].slots_ahead = 3;
     strcpy (msg.queue.requests[0].reason, "SLOTS");
     is_printed (topic_words (out, &msg),
-                "odin waits for 5: position 1, 3 slots ahead, SLOTS");
+                "odin waits for 5: position 1, 3 slots ahead, SLOTS; ETA "
+                "unknown");
+    strcpy (msg.queue.requests[0].detail, "2 of 8 free, 5 wanted");
+    strcpy (msg.queue.requests[0].unblocks, "3 slots: a's auth");
+    msg.queue.requests[0].eta_low_s = 120;
+    msg.queue.requests[0].eta_high_s = 300;
+    is_printed (topic_words (out, &msg),
+                "odin waits for 5: position 1, 3 slots ahead, SLOTS: 2 of 8 "
+                "free, 5 wanted; ETA 2-5 minutes; goes on with 3 slots: a's "
+                "auth");
     message_init (&msg, VERB_BROKER);
     msg.broker.epoch = 3;
     msg.broker.sessions = 4;

@@ -216,24 +216,9 @@ static void forecasts_are_said_in_the_unit_that_fits (void **s)
     assert_string_equal (eta (40, 40), "40 seconds");
     assert_string_equal (eta (720, 720), "12 minutes");
     assert_string_equal (eta (780, 960), "13-16 minutes");
-    assert_string_equal (eta (30, 600), "0-10 minutes");
+    assert_string_equal (eta (30, 600), "at most 10 minutes");
+    assert_string_equal (eta (1, 1), "1 second");
     assert_string_equal (eta (3600, 9000), "1-3 hours");
-}
-
-static void waiting_line_has_what_the_seed_has_and_why (void **s)
-{
-    char text[512];
-
-    (void) s;
-    assert_string_equal (
-        say_waiting (3, 1, "SLOTS", "2 of 20 free, 5 wanted", 0, 0, text,
-                     sizeof text),
-        "Waiting for slots (3 agents ahead): position 1, SLOTS: 2 of 20 free, "
-        "5 wanted; ETA unknown");
-    assert_string_equal (
-        say_waiting (1, 2, "PAUSED", "", 60, 120, text, sizeof text),
-        "Waiting for slots (1 agent ahead): position 2, PAUSED; ETA 1-2 "
-        "minutes");
 }
 
 static void errors_have_their_exit_status (void **s)
@@ -278,7 +263,6 @@ int main (void)
         cmocka_unit_test (nearest_word_is_near),
         cmocka_unit_test (tokens_are_said_as_ranges),
         cmocka_unit_test (forecasts_are_said_in_the_unit_that_fits),
-        cmocka_unit_test (waiting_line_has_what_the_seed_has_and_why),
         cmocka_unit_test (errors_have_their_exit_status),
         cmocka_unit_test (advice_is_the_lower_bound_of_each_row),
     };

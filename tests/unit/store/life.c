@@ -50,6 +50,18 @@ static const struct waiter_record *waiter_of (uint64_t key, unsigned number)
     return &r;
 }
 
+static const struct project_record *project_of (uint64_t key, unsigned number)
+{
+    static struct project_record r;
+
+    r.number = key;
+    snprintf (r.name, sizeof r.name, "project-%u", number);
+    r.paused = r.prioritised = true;
+    r.priority = number;
+    snprintf (r.reason, sizeof r.reason, "reason-%u", number);
+    return &r;
+}
+
 static const void *record_of (enum change_kind kind, uint64_t key,
                               unsigned number)
 {
@@ -57,6 +69,8 @@ static const void *record_of (enum change_kind kind, uint64_t key,
         return session_of (key, number);
     if (kind == CHANGE_LEASE)
         return lease_of (key, number);
+    if (kind == CHANGE_PROJECT)
+        return project_of (key, number);
     return waiter_of (key, number);
 }
 
@@ -92,6 +106,11 @@ static void see_waiter (void *arg, const struct waiter_record *r)
     see (arg, CHANGE_WAITER, r->number, r->seq, r, sizeof *r);
 }
 
+static void see_project (void *arg, const struct project_record *r)
+{
+    see (arg, CHANGE_PROJECT, r->number, r->priority, r, sizeof *r);
+}
+
 static void see_damaged (void *arg, uint64_t token)
 {
     struct looker *l = arg;
@@ -104,8 +123,8 @@ bool life_look (struct store *s, struct picture *ret_picture,
                 unsigned *ret_damaged)
 {
     struct looker looker = {ret_picture, false};
-    struct store_reader reader = {see_session, see_lease, see_waiter,
-                                  see_damaged, &looker};
+    struct store_reader reader = {see_session, see_lease,   see_waiter,
+                                  see_project, see_damaged, &looker};
 
     memset (ret_picture, 0, sizeof *ret_picture);
     ret_picture->mark = store_meta (s)->token_mark;
@@ -242,6 +261,7 @@ static bool fill (struct script *c)
     put (c, CHANGE_SESSION, 1);
     put (c, CHANGE_SESSION, 2);
     put (c, CHANGE_WAITER, 7);
+    put (c, CHANGE_PROJECT, 3);
     return batch (c, false);
 }
 
@@ -251,12 +271,14 @@ static bool grant (struct script *c, uint64_t token, bool flush)
     put (c, CHANGE_LEASE, token);
     put (c, CHANGE_LEASE, token + 1);
     put (c, CHANGE_WAITER, token % 8 + 8);
+    put (c, CHANGE_PROJECT, token % 8 + 16);
     return batch (c, flush);
 }
 
 static bool release (struct script *c, uint64_t token)
 {
     drop (c, CHANGE_LEASE, token);
+    drop (c, CHANGE_PROJECT, 3);
     return batch (c, false);
 }
 

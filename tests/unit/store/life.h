@@ -23,7 +23,7 @@ enum { LIFE_BATCHES = 128, LIFE_KEYS = 32 };
 struct picture {
     uint64_t mark;
     uint32_t max_slots;
-    uint8_t rows[CHANGE_META][LIFE_KEYS]; // by enum change_kind and key
+    uint8_t rows[CHANGE_PROJECT + 1][LIFE_KEYS]; // by change_kind and key
 };
 
 struct ledger {

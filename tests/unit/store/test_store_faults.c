@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sqlite3.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -264,6 +265,91 @@ static void accepted_loss_that_fails_halfway_stays_a_loss (void **state)
             ;
 }
 
+/* ---- a state of the version before ---- */
+
+/* A folder as that version left it: what it had no place for is not there. */
+static void age (const char *folder)
+{
+    static const char SQL[] = "DROP TABLE project;"
+                              "ALTER TABLE lease DROP COLUMN eta_low_ms;"
+                              "ALTER TABLE lease DROP COLUMN eta_high_ms;"
+                              "ALTER TABLE waiter DROP COLUMN parked;"
+                              "ALTER TABLE meta DROP COLUMN policy;"
+                              "ALTER TABLE meta DROP COLUMN config_policy;"
+                              "PRAGMA user_version=3";
+    struct ledger *l = &trial->ledger;
+    char path[256];
+    sqlite3 *db;
+
+    disk_watch (folder);
+    life_live (folder, l, NULL);
+    disk_watch (NULL);
+    assert_int_equal (l->end, STORE_OK);
+    snprintf (path, sizeof path, "%s/state.db", folder);
+    assert_int_equal (
+        sqlite3_open_v2 (path, &db, SQLITE_OPEN_READWRITE, "unix"), SQLITE_OK);
+    assert_int_equal (sqlite3_exec (db, SQL, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close (db);
+    memset (l->pictures[l->done].rows[CHANGE_PROJECT], 0, LIFE_KEYS);
+}
+
+static void upgrade_in_child (const char *folder, enum disk_fault fault,
+                              unsigned nth)
+{
+    int status = -1;
+    pid_t pid = fork ();
+
+    if (pid == 0) {
+        struct store *s = NULL;
+        char sentence[1024];
+
+        disk_watch (folder);
+        disk_fail (fault, nth);
+        if (store_open (folder, false, &s, sentence, sizeof sentence) ==
+            STORE_OK) {
+            trial->ledger.epoch = store_meta (s)->epoch;
+            store_close (s);
+        }
+        trial->struck = disk_struck ();
+        _exit (0);
+    }
+    waitpid (pid, &status, 0);
+    trial->struck |= WIFEXITED (status) && WEXITSTATUS (status) == DISK_DEATH;
+}
+
+static bool upgrade_halfway (enum disk_fault fault, unsigned nth)
+{
+    struct ledger *l = &trial->ledger;
+    char *folder = NULL, sentence[1024];
+    const char *wrong;
+
+    assert_int_equal (scratch_make ((void **) &folder), 0);
+    trials++;
+    memset (trial, 0, sizeof *trial);
+    age (folder);
+    upgrade_in_child (folder, fault, nth);
+    disk_watch (folder);
+    disk_set_low (true);
+    wrong = life_judge (folder, l, l->done, l->done, l->epoch, sentence,
+                        sizeof sentence);
+    disk_watch (NULL);
+    scratch_remove ((void **) &folder);
+    if (wrong)
+        complain (fault, nth, wrong, sentence);
+    return trial->struck;
+}
+
+static void upgrade_that_fails_halfway_is_made_by_the_next_start (void **state)
+{
+    unsigned most = most_steps ();
+    unsigned stride = most == 0 || most > 100 ? 1 : 160 / most;
+
+    (void) state;
+    for (enum disk_fault fault = 0; fault < DISK_FAULTS; fault++)
+        for (unsigned nth = 1; upgrade_halfway (fault, nth); nth += stride)
+            ;
+}
+
 /* ---- each fault ---- */
 
 static void full_disk_costs_nothing_that_was_acknowledged (void **state)
@@ -319,6 +405,7 @@ int main (void)
         cmocka_unit_test (read_only_disk_costs_nothing_that_was_acknowledged),
         cmocka_unit_test (death_costs_nothing_that_was_acknowledged),
         cmocka_unit_test (accepted_loss_that_fails_halfway_stays_a_loss),
+        cmocka_unit_test (upgrade_that_fails_halfway_is_made_by_the_next_start),
     };
 
     disk_install ();
