@@ -38,7 +38,8 @@ void dispatch_drop (struct dispatch *d)
     for (size_t i = 0; i < d->lane_count; i++)
         free (d->lanes[i]);
     free (d->lanes);
-    d->lanes = NULL;
+    free (d->heap);
+    d->lanes = d->heap = NULL;
     d->lane_count = d->lane_room = 0;
 }
 
@@ -57,6 +58,7 @@ struct lane *dispatch_lane (struct dispatch *d, struct pool *pool,
     if (d->lane_count == d->lane_room) {
         d->lane_room = d->lane_room ? 2 * d->lane_room : 8;
         d->lanes = resized (d->lanes, d->lane_room, sizeof (struct lane *));
+        d->heap = resized (d->heap, d->lane_room, sizeof (struct lane *));
     }
     lane = new_zeroed (sizeof *lane);
     lane->pool = pool;
@@ -664,6 +666,34 @@ static enum reason lack_of (const struct dispatch *d, const struct pool *pool,
                                                     : REASON_SLOTS;
 }
 
+static double load_limit (const struct dispatch *d, const struct pool *pool)
+{
+    return settings_limits (d->settings, pool->cores).load_average;
+}
+
+/* The load with what has just started would be at its limit: for a while the
+ * rest waits to see. No figure, no limit or no pace: nothing to wait for. */
+static bool is_ramping (const struct dispatch *d, const struct pool *pool)
+{
+    double load = pool->health.sample.load1;
+    unsigned credit = ramp_credit (&pool->ramp);
+
+    return d->settings->grant_burst > 0 && pool->health.sampled && credit > 0 &&
+           load + credit >= load_limit (d, pool);
+}
+
+/* May `amount` agents start there now? When not, says when to ask again. */
+static bool keeps_pace (const struct dispatch *d, struct pool *pool,
+                        unsigned amount, int64_t now)
+{
+    if (!pool_pace (pool, amount, d->settings->grant_burst, now))
+        return false;
+    if (!is_ramping (d, pool))
+        return true;
+    pool->paced_until = ramp_next (now);
+    return false;
+}
+
 /* The first test that a head fails. */
 static enum reason judge (const struct dispatch *d, const struct ticket *t,
                           int64_t now, unsigned *ret_amount)
@@ -691,10 +721,70 @@ static enum reason judge (const struct dispatch *d, const struct ticket *t,
     amount = d->policy->amount (t, dispatch_room (d, t));
     if (amount == 0)
         return REASON_SLOTS;
-    if (!pool_pace (pool, amount, d->settings->grant_burst, now))
+    if (!keeps_pace (d, pool, amount, now))
         return REASON_PACING;
     *ret_amount = amount;
     return REASON_NONE;
+}
+
+/* ---- the heads, the soonest first: a heap ---- */
+
+static void sink (struct dispatch *d, size_t at)
+{
+    for (size_t child; (child = 2 * at + 1) < d->heap_count; at = child) {
+        struct lane *lane = d->heap[at];
+
+        if (child + 1 < d->heap_count &&
+            place_before (d->heap[child + 1]->place, d->heap[child]->place))
+            child++;
+        if (!place_before (d->heap[child]->place, lane->place))
+            return;
+        d->heap[at] = d->heap[child];
+        d->heap[child] = lane;
+    }
+}
+
+static void fill_heap (struct dispatch *d)
+{
+    d->heap_count = 0;
+    for (size_t i = 0; i < d->lane_count; i++) {
+        struct lane *lane = d->lanes[i];
+
+        if (!lane_first (lane))
+            continue;
+        lane->place = place_of (d, lane_first (lane));
+        d->heap[d->heap_count++] = lane;
+    }
+    for (size_t i = d->heap_count / 2; i-- > 0;)
+        sink (d, i);
+}
+
+static void drop_first (struct dispatch *d)
+{
+    d->heap[0] = d->heap[--d->heap_count];
+    sink (d, 0);
+}
+
+/* Who was served has another behind him, and what is not decided any more
+ * stands later than it did: nobody stands sooner than the heap has him. */
+static struct ticket *next_head (struct dispatch *d)
+{
+    while (d->heap_count) {
+        struct lane *lane = d->heap[0];
+        struct ticket *t = lane_first (lane);
+        struct place place;
+
+        if (!t || lane->pool->blocker) {
+            drop_first (d);
+            continue;
+        }
+        place = place_of (d, t);
+        if (!place_before (lane->place, place))
+            return t;
+        lane->place = place;
+        sink (d, 0);
+    }
+    return NULL;
 }
 
 /* It waits for something that is no concern of those behind it, unless they
@@ -708,11 +798,11 @@ static bool is_passed (const struct ticket *t, enum reason reason)
            dispatch_is_gathering (t);
 }
 
-static void pass (struct ticket *t, enum reason reason)
+static void pass (struct dispatch *d, struct ticket *t, enum reason reason)
 {
     struct lane *lane = t->lane;
 
-    lane->done = true;
+    drop_first (d);
     lane->passed = reason != REASON_DISK && reason != REASON_LEARNING;
     lane->why = reason;
     if (reason == REASON_CAP && cap_room (t) < t->min &&
@@ -728,31 +818,6 @@ static void block (struct dispatch *d, struct ticket *t, enum reason reason)
     pool->why = reason;
     if (reason == REASON_SLOTS && sum_is_short (d, t) && !d->sum_blocker)
         d->sum_blocker = t;
-    for (size_t i = 0; i < d->lane_count; i++) {
-        if (d->lanes[i]->pool == pool)
-            d->lanes[i]->done = true;
-    }
-}
-
-static struct ticket *next_head (const struct dispatch *d)
-{
-    struct ticket *first = NULL;
-    struct place at = {PLACE_QUEUED, 0, 0};
-
-    for (size_t i = 0; i < d->lane_count; i++) {
-        const struct lane *lane = d->lanes[i];
-        struct ticket *t = lane->done ? NULL : lane_first (lane);
-        struct place place;
-
-        if (!t)
-            continue;
-        place = place_of (d, t);
-        if (!first || place_before (place, at)) {
-            first = t;
-            at = place;
-        }
-    }
-    return first;
 }
 
 /* What keeps others waiting over all hosts, where that is to last from walk to
@@ -796,6 +861,7 @@ static void open_lanes (struct dispatch *d, int64_t now)
         pool->blocker = NULL;
         pool->why = REASON_NONE;
         pool->paced_until = 0;
+        ramp_note (&pool->ramp, pool->in_use, now);
         if (pool->gather_until && pool->gather_until <= now)
             pool->gather_until = 0;
         if (pool->kept && (pool->kept_until <= now || !lane_first (pool->kept)))
@@ -804,10 +870,11 @@ static void open_lanes (struct dispatch *d, int64_t now)
     for (size_t i = 0; i < d->lane_count; i++) {
         struct lane *lane = d->lanes[i];
 
-        lane->done = lane->passed = false;
+        lane->passed = false;
     }
     if (d->policy->prepare)
         d->policy->prepare (d, now);
+    fill_heap (d);
 }
 
 void dispatch_begin (struct dispatch *d, int64_t now)
@@ -917,7 +984,7 @@ bool dispatch_next (struct dispatch *d, int64_t now,
             return true;
         }
         if (is_passed (t, reason))
-            pass (t, reason);
+            pass (d, t, reason);
         else
             block (d, t, reason);
     }
@@ -938,12 +1005,13 @@ void dispatch_take (struct dispatch *d, struct ticket *t, unsigned amount,
     pool->in_use += amount;
     d->in_use += amount;
     pool_spend (pool, amount, d->settings->grant_burst, now);
+    ramp_note (&pool->ramp, pool->in_use, now);
 }
 
 /* ---- what those are told who wait ---- */
 
-static enum reason reason_of (const struct dispatch *d, const struct ticket *t,
-                              int64_t now)
+enum reason dispatch_reason (const struct dispatch *d, const struct ticket *t,
+                             int64_t now)
 {
     const struct lane *lane = t->lane;
     const struct ticket *blocker = lane->pool->blocker;
@@ -969,14 +1037,15 @@ static uint64_t left_out (const struct dispatch *d, const struct lane *lane,
 {
     const struct ticket *blocker = t->lane->pool->blocker,
                         *first = lane_first (lane);
-    struct place until = place_of (d, t);
+    bool paused = first && dispatch_is_paused (first, now);
+    struct place until;
     uint64_t count, sum;
 
-    if (!first || lane == t->lane || lane->pool != t->lane->pool)
+    if (!first || lane == t->lane || lane->pool != t->lane->pool ||
+        (!paused && !lane->passed))
         return 0;
-    if (!dispatch_is_paused (first, now)) {
-        if (!lane->passed)
-            return 0;
+    until = place_of (d, t);
+    if (!paused) {
         if (blocker && place_before (place_of (d, blocker), until))
             until = place_of (d, blocker);
     }
@@ -1083,6 +1152,12 @@ static void explain_pacing (const struct dispatch *d, const struct ticket *t,
                   "what is asked for at the same time is gathered: for "
                   "%" PRId64 " ms more",
                   pool->gather_until > now ? pool->gather_until - now : 0);
+    else if (is_ramping (d, pool))
+        snprintf (text, size,
+                  "%u have just started, and the load of %.1f (limit %.1f) "
+                  "does not show them yet",
+                  ramp_credit (&pool->ramp), pool->health.sample.load1,
+                  load_limit (d, pool));
     else
         snprintf (text, size, "at most %u start a second: in %" PRId64 " ms",
                   d->settings->grant_burst,
@@ -1119,7 +1194,7 @@ static void explain_at (const struct dispatch *d, const struct ticket *t,
 {
     ret_outlook->position = (unsigned) count + 1;
     ret_outlook->slots_ahead = slots_ahead (d, t, sum, now);
-    ret_outlook->reason = reason_of (d, t, now);
+    ret_outlook->reason = dispatch_reason (d, t, now);
     dispatch_detail (d, t, ret_outlook->reason, now, ret_outlook->detail,
                      sizeof ret_outlook->detail);
 }

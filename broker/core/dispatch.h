@@ -84,6 +84,25 @@ struct arrival {
 };
 enum { ARRIVALS = 16 };
 
+/* Where a ticket stands among all of its host: lower is sooner. */
+enum place_level {
+    PLACE_DECIDED, // only the pace keeps it waiting
+    PLACE_TURN,    // its turn has come
+    PLACE_KEPT,    // what was asked back is kept for it
+    PLACE_QUEUED
+};
+struct place {
+    enum place_level level;
+    int64_t key;
+    uint64_t number;
+};
+static inline bool place_before (struct place a, struct place b)
+{
+    if (a.level != b.level)
+        return a.level < b.level;
+    return a.key < b.key || (a.key == b.key && a.number < b.number);
+}
+
 /* What one project wants on one host. */
 struct lane {
     struct pool *pool; // borrowed, as is the project
@@ -102,7 +121,7 @@ struct lane {
     struct ticket *cursor; // of the decision that is being made
 
     /* Of the newest walk. */
-    bool done;
+    struct place place; // of its head, in the heap of the walk
     bool passed;       // its head was passed over, for that reason
     enum reason why;
     uint64_t passed_before; // slots of it that nobody behind them counts,
@@ -127,6 +146,8 @@ struct dispatch {
     unsigned bonus;           // of all: what there is above max_slots
     struct lane **lanes;      // owned
     size_t lane_count, lane_room;
+    struct lane **heap; // of those that the walk has still to look at; owned
+    size_t heap_count;
     const struct ticket *sum_blocker; // max_slots of all hosts keeps it waiting
     bool rethought;                   // in this walk: once is enough
 };
@@ -178,7 +199,9 @@ struct outlook {
     uint64_t eta_low_s, eta_high_s; // 0 = unknown
 };
 
-/* As of the newest walk. */
+/* As of the newest walk; the reason alone, or all. */
+enum reason dispatch_reason (const struct dispatch *d, const struct ticket *t,
+                             int64_t now);
 void dispatch_explain (const struct dispatch *d, const struct ticket *t,
                        int64_t now, struct outlook *ret_outlook);
 /* The live figure behind that reason, in words. */
@@ -202,25 +225,6 @@ int64_t dispatch_free (const struct dispatch *d, const struct pool *pool);
 int64_t dispatch_due (const struct dispatch *d, int64_t now);
 
 /* ---- for the policies ---- */
-
-/* Where a ticket stands among all of its host: lower is sooner. */
-enum place_level {
-    PLACE_DECIDED, // only the pace keeps it waiting
-    PLACE_TURN,    // its turn has come
-    PLACE_KEPT,    // what was asked back is kept for it
-    PLACE_QUEUED
-};
-struct place {
-    enum place_level level;
-    int64_t key;
-    uint64_t number;
-};
-static inline bool place_before (struct place a, struct place b)
-{
-    if (a.level != b.level)
-        return a.level < b.level;
-    return a.key < b.key || (a.key == b.key && a.number < b.number);
-}
 
 /* What its holder may still be given: the slots that a parked tree gave back
  * are its own already, and go when it returns. */

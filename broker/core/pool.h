@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "core/health.h"
+#include "core/ramp.h"
 #include "core/ranks.h"
 #include "core/response.h"
 #include "core/settings.h"
@@ -39,6 +40,7 @@ struct pool {
      * of a slot; below zero after a grant that was larger than the bucket. */
     int64_t bucket, bucket_at;
     int64_t paced_until; // a waiter waits for that; 0 = none
+    struct ramp ramp;    // what has just started
 
     /* Of the scheduler (dispatch.h). */
     struct ticket *blocker; // the first that waits and blocks,

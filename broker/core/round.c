@@ -281,6 +281,15 @@ static void tell_lane (struct broker *b, const struct lane *lane, int64_t now,
         tell (b, waiter_of (t), now, out);
 }
 
+/* Its place is looked at when it may have changed (look_again ()). */
+static void tell_reason (struct broker *b, struct waiter *w, int64_t now,
+                         struct outbox *out)
+{
+    if (w->told.reason != dispatch_reason (&b->dispatch, &w->t, now) ||
+        outlook_is_news (w, now))
+        tell (b, w, now, out);
+}
+
 /* Reasons other than TURN are those of heads, but what concerns all of a lane
  * or of the queue. */
 static void tell_heads (struct broker *b, struct lane *lane, int64_t now,
@@ -293,9 +302,9 @@ static void tell_heads (struct broker *b, struct lane *lane, int64_t now,
     if (paused != lane->told_paused)
         tell_lane (b, lane, now, out);
     else if (first)
-        tell (b, waiter_of (first), now, out);
+        tell_reason (b, waiter_of (first), now, out);
     if (before && &before->t != first)
-        tell (b, before, now, out);
+        tell_reason (b, before, now, out);
     lane->told_paused = paused;
     lane->told = first ? first->number : 0;
 }

@@ -218,6 +218,11 @@ def who_holds_a_slot_and_waits_for_another_is_told_of_park(place):
     assert code == 0 and "you hold" not in err, err
     code, out, err = place.run("slotbus", "request", "p", "1", "--timeout", "0.3", env=by(who))
     assert code == 124 and "you hold" not in err, err   # no tree waits there
+    assert re.search("^slotbus: this supervisor holds 1 slot while it waits for 1 more; .*"
+                     "slotbus release p 1$", err, re.M), err
+    code, out, err = place.run("slotbus", "run", "-p", "p", "--", "slotbus", "request", "p", "1", "--timeout", "0.3",
+                               "--watch", str(who.pid), env=by(who))
+    assert code == 124 and "this supervisor" not in err, err   # what runs will end
 
 
 @day

@@ -7,10 +7,10 @@
  *        pace, a pause. So no free slot stands beside one who could have it
  *   L2   priority: nobody is served before one that came earlier by aging x
  *        (difference of their priorities) or more, unless that one cannot be
- *        served whatever is free. fair: no project beyond its target, while
- *        one below its own could be
+ *        served whatever is free
  *
- * The order of who waits exactly, and how much each gets, is the model's.
+ * The order of who waits exactly, how much each gets, and that under fair nobody
+ * below his target is passed over, is the model's.
  */
 #ifndef SIMULATION_INVARIANTS_SCHEDULE_H
 #define SIMULATION_INVARIANTS_SCHEDULE_H

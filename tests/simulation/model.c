@@ -1378,47 +1378,6 @@ static bool compare_waiters (const struct model *m, const struct broker *b,
     return true;
 }
 
-#include <stdio.h>
-void model_dump (const struct model *m, const struct broker *b);
-void model_dump (const struct model *m, const struct broker *b)
-{
-    fprintf (stderr,
-             "policy %d maxmin %d max %u burst %u held %u sum %llu now %lld\n",
-             m->policy, m->maxmin, m->max, m->burst, held_by_all (m),
-             LLU (m->sum), (long long) m->now);
-    for (size_t i = 0; i < m->host_count; i++)
-        fprintf (stderr,
-                 "host %s max %u eff %u held %u turn %llu(%llu) level %lld "
-                 "decided %u until %lld\n",
-                 m->hosts[i].name, m->hosts[i].max, m->hosts[i].effective,
-                 held_on (m, i), LLU (m->hosts[i].turn),
-                 LLU (b->pools.at[i]->turn ? b->pools.at[i]->turn->number : 0),
-                 (long long) m->hosts[i].level, b->pools.at[i]->decided,
-                 (long long) m->hosts[i].gather_until);
-    for (size_t i = 0; i < m->lane_count; i++)
-        fprintf (stderr,
-                 "lane %s on %s held %u target %u(%u) prio %u max %u guar %u "
-                 "paused %d first %llu projheld %u\n",
-                 m->owners[m->lanes[i].project].name,
-                 m->hosts[m->lanes[i].host].name, held_in (m, i),
-                 m->lanes[i].target, b->dispatch.lanes[i]->target,
-                 m->owners[m->lanes[i].project].priority,
-                 m->owners[m->lanes[i].project].max,
-                 m->owners[m->lanes[i].project].guarantee,
-                 m->owners[m->lanes[i].project].paused,
-                 LLU (m->owners[m->lanes[i].project].first),
-                 held_of (m, m->lanes[i].project));
-    for (size_t i = 0; i < m->wish_count; i++) {
-        const struct wish *w = &m->wishes[i];
-        fprintf (stderr,
-                 "wish %llu lane %d %u..%u nowait %d back %d gath %d dec %u "
-                 "gone %d granted %u got %u cont %d %s\n",
-                 LLU (w->number), w->lane, w->min, w->count, w->nowait, w->back,
-                 w->gathering, w->decided, w->gone, w->granted, w->got,
-                 w->contested, reason_name (w->reason));
-    }
-}
-
 bool model_after (struct model *m, const struct broker *b, char *ret_text,
                   size_t size)
 {
@@ -1431,8 +1390,6 @@ bool model_after (struct model *m, const struct broker *b, char *ret_text,
         snprintf (ret_text, size, "%s", m->wrong);
     good = good && compare_grants (m, b, ret_text, size) &&
            compare_waiters (m, b, ret_text, size);
-    if (!good && getenv ("DUMP"))
-        model_dump (m, b);
     keep (m);
     return good;
 }

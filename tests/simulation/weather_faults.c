@@ -174,6 +174,7 @@ static void disk_full (struct sim *s)
 {
     sim_trace (s, "world", "disk is full");
     s->full = true;
+    sim_set_max (s, (unsigned) in (s, 2, 12)); // which is refused
     weather_later (s, weather_while (s), room_again, 0, 0);
 }
 
@@ -312,19 +313,19 @@ static const struct fault faults[] = {
     {"broker-stops", broker_stops, 10, NULL},
     {"broker-dies", broker_dies, 10, NULL},
     {"shim-dies", shim_dies, 8, NULL},
-    {"shim-ends", shim_ends, 4, NULL},
+    {"shim-ends", shim_ends, 8, NULL},
     {"shim-stops", shim_stops, 8, NULL},
     {"keeper-dies", keeper_dies, 10, NULL},
     {"keeper-stops", keeper_stops, 10, NULL},
     {"power-cut", power_cut, 3, NULL},
-    {"state-lost", state_lost, 2, NULL},
+    {"state-lost", state_lost, 3, NULL},
     {"disk-full", disk_full, 5, no_disk_full},
     {"pressure", pressure, 10, no_pressure},
     {"reload", reload, 5, NULL},
     {"set-max", set_max, 5, NULL},
-    {"set-policy", set_policy, 8, NULL},
-    {"set-priority", set_priority, 8, NULL},
-    {"pause", pause_project, 8, NULL},
+    {"set-policy", set_policy, 5, NULL},
+    {"set-priority", set_priority, 5, NULL},
+    {"pause", pause_project, 5, NULL},
     {"cable-is-pulled", cable_is_pulled, 10, NULL},
     {"far-power-cut", far_power_cut, 3, NULL},
     {"loss", loss, 5, no_loss},

@@ -138,7 +138,7 @@ void profile_draw (struct profile *ret_profile, uint64_t seed)
     p->cap = (unsigned) (chance_in (&c, 0, 2) ? p->max_slots
                                               : (p->max_slots + 1) / 2);
     p->burst =
-        chance_in (&c, 0, 3) ? MAX_SLOTS : (unsigned) chance_in (&c, 1, 3);
+        chance_in (&c, 0, 2) ? MAX_SLOTS : (unsigned) chance_in (&c, 1, 3);
     p->own_shims = (unsigned) chance_in (&c, 1, 4);
     p->far_hosts = (unsigned) chance_in (&c, 0, 2);
     p->far_shims = (unsigned) chance_in (&c, 1, 2) * p->far_hosts;
@@ -147,12 +147,12 @@ void profile_draw (struct profile *ret_profile, uint64_t seed)
     p->calm = (unsigned) chance_in (&c, 3, 30);
     for (int i = 0; i < SIM_HOSTS; i++)
         p->rate[i] = (unsigned) chance_in (&c, 940, 1060);
-    p->model = chance_in (&c, 1, 4) == 1;
+    p->model = chance_in (&c, 1, 3) == 1;
     p->faults = draw_faults (&c);
     p->off = switched_off (p->faults);
     p->parked = (unsigned) chance_in (&c, 0, 8);
     schedule_draw (&c, p->max_slots, &p->schedule);
-    p->forecast = chance_in (&c, 1, 10) == 1;
+    p->forecast = chance_in (&c, 1, 20) == 1;
 }
 
 static void print_faults (uint64_t faults, char *text, size_t size)

@@ -121,21 +121,45 @@ static bool is_for_slots (const char *reason)
     return false;
 }
 
-/* Once: if all that hold slots do as this one does, nobody ever goes on. */
-static void say_hold (struct grant_wait *w, const struct msg_queued *q)
+static void say_tree_holds (uint64_t held, const struct msg_queued *q)
 {
-    uint64_t held = within_slots ();
     char slots[64];
 
-    if (!held || w->hold_said || within_parked () || !is_for_slots (q->reason))
-        return;
-    w->hold_said = true;
     fprintf (stderr,
              "slotbus: you hold %s while you wait for %llu more; "
              "`slotbus park -- CMD` gives %s back meanwhile\n",
              say_count (held, "slot", slots, sizeof slots),
-             (unsigned long long) w->request.count,
-             held == 1 ? "yours" : "them");
+             (unsigned long long) q->count, held == 1 ? "yours" : "them");
+}
+
+static void say_supervisor_holds (const struct grant_wait *w,
+                                  const struct msg_queued *q)
+{
+    const char *project = w->request.project;
+    char slots[64];
+
+    fprintf (stderr,
+             "slotbus: this supervisor holds %s while it waits for %llu more; "
+             "if others do so too nobody goes on. Ask for all at once, be "
+             "content with fewer (--min), or give back what it does not use: "
+             "slotbus release %s %llu\n",
+             say_count (q->holding, "slot", slots, sizeof slots),
+             (unsigned long long) q->count, project,
+             (unsigned long long) q->holding);
+}
+
+/* Once: if all that hold slots do as this one does, nobody ever goes on. */
+static void say_hold (struct grant_wait *w, const struct msg_queued *q)
+{
+    uint64_t held = within_parked () ? 0 : within_slots ();
+
+    if (w->hold_said || !is_for_slots (q->reason) || (!held && !q->holding))
+        return;
+    w->hold_said = true;
+    if (held)
+        say_tree_holds (held, q);
+    else
+        say_supervisor_holds (w, q);
 }
 
 /* What the shim said: -1 wait on, else done. */

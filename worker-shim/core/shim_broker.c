@@ -77,6 +77,13 @@ static void on_grant (struct shim *s, const struct msg_grant *in,
         shim_take_grant (s, &grant, in->waited_ms, out);
 }
 
+/* What he has and does not run: that ends when he goes on, and not before. */
+static unsigned idle_of (struct shim *s, struct who supervisor)
+{
+    return holdings_count (&s->holdings, supervisor, SLOT_IDLE) +
+           holdings_count (&s->holdings, supervisor, SLOT_BOUND);
+}
+
 static void on_queued (struct shim *s, const struct msg_queued *in,
                        struct actions *out)
 {
@@ -90,6 +97,7 @@ static void on_queued (struct shim *s, const struct msg_queued *in,
         return; // withdrawn: the CANCEL is still to be answered
     told.session = told.epoch = 0;
     told.seq = r->client_seq;
+    told.holding = idle_of (s, r->supervisor);
     copy_text (told.near, sizeof told.near, s->tenure.near);
     actions_tell (out, r->client, VERB_QUEUED, &told);
 }
