@@ -11,7 +11,8 @@
 enum {
     TOPIC_BYTES = 80,
     SHORT_QUEUE = 256, // requests
-    QUEUES_MS = 250
+    LONG_ROWS = 16,    // of a project, in a longer one
+    QUEUES_MS = 1000
 };
 
 /* A topic's number rises when the digest of what it says changes. */
@@ -104,66 +105,90 @@ static void publish_lease (struct broker *b, struct project *p,
 
 /* ---- queue of a project ---- */
 
-/* Time and figures go on by themselves: they are no change. */
-static uint64_t digest_waiter (uint64_t digest, const struct row_waiter *row)
+/* Of a long queue few are shown: each step changes what is said of all. */
+static bool is_long (const struct broker *b)
 {
-    digest = digest_text (digest, row->host);
-    digest = digest_u64 (digest, row->count);
-    digest = digest_u64 (digest, row->min);
-    digest = digest_u64 (digest, row->position);
-    digest = digest_u64 (digest, row->slots_ahead);
-    return digest_text (digest, row->reason);
+    return b->waiters.count > SHORT_QUEUE;
+}
+
+static unsigned most_shown (const struct broker *b)
+{
+    return is_long (b) ? LONG_ROWS : PAGE_ROWS;
+}
+
+/* Time and figures go on by themselves: they are no change. */
+static uint64_t digest_waiter (uint64_t digest, const struct waiter *w,
+                               const struct outlook *o)
+{
+    digest = digest_u64 (digest, w->r.number);
+    digest = digest_u64 (digest, o->position);
+    digest = digest_u64 (digest, o->slots_ahead);
+    digest = digest_u64 (digest, o->reason);
+    return digest_u64 (digest, (uint64_t) w->told_eta.high);
 }
 
 /* The first of each lane of the project; one of several hosts' first. */
-static uint64_t fill_queue (const struct broker *b, const struct project *p,
-                            int64_t now, struct msg_queue *m)
-{
-    uint64_t digest = DIGEST_START;
+typedef void each_waiter (const struct broker *b, struct waiter *w, int64_t now,
+                          void *arg);
 
-    message_init_fields (m, VERB_QUEUE);
-    m->epoch = b->meta.epoch;
-    copy_text (m->project, sizeof m->project, p->name);
-    m->waiting = p->waiting;
-    for (size_t i = 0; i < b->dispatch.lane_count; i++) {
+static void for_each_shown (const struct broker *b, const struct project *p,
+                            int64_t now, each_waiter *each, void *arg)
+{
+    unsigned count = 0, most = most_shown (b);
+
+    for (size_t i = 0; p->queued && i < b->dispatch.lane_count; i++) {
         const struct lane *lane = b->dispatch.lanes[i];
         struct ticket *t = lane->project == p ? lane_first (lane) : NULL;
 
-        for (; t && m->requests_count < PAGE_ROWS; t = lane_next (t)) {
-            struct row_waiter *row = &m->requests[m->requests_count++];
-            struct outlook outlook;
-
-            outlook_of (b, waiter_of (t), now, &outlook);
-            status_waiter_row (waiter_of (t), &outlook, now, row);
-            digest = digest_waiter (digest, row);
-            digest =
-                digest_u64 (digest, (uint64_t) waiter_of (t)->told_eta.high);
-        }
+        for (; t && count < most; t = lane_next (t), count++)
+            each (b, waiter_of (t), now, arg);
     }
-    return digest_u64 (digest, p->waiting);
+}
+
+static void add_digest (const struct broker *b, struct waiter *w, int64_t now,
+                        void *arg)
+{
+    uint64_t *digest = arg;
+    struct outlook outlook;
+
+    dispatch_explain (&b->dispatch, &w->t, now, &outlook);
+    *digest = digest_waiter (*digest, w, &outlook);
+}
+
+static void add_row (const struct broker *b, struct waiter *w, int64_t now,
+                     void *arg)
+{
+    struct msg_queue *m = arg;
+    struct outlook outlook;
+
+    outlook_of (b, w, now, &outlook);
+    status_waiter_row (w, &outlook, now, &m->requests[m->requests_count++]);
 }
 
 static void publish_queue (struct broker *b, struct project *p, int64_t now,
                            struct outbox *out)
 {
     struct msg_queue *m = &b->scratch.queue;
+    uint64_t digest = digest_u64 (DIGEST_START, p->waiting);
     char topic[TOPIC_BYTES];
 
-    if (!is_news (&p->queue_number, &p->queue_digest,
-                  fill_queue (b, p, now, m)))
+    for_each_shown (b, p, now, add_digest, &digest);
+    if (!is_news (&p->queue_number, &p->queue_digest, digest))
         return;
+    message_init_fields (m, VERB_QUEUE);
+    m->epoch = b->meta.epoch;
     m->number = p->queue_number;
+    copy_text (m->project, sizeof m->project, p->name);
+    m->waiting = p->waiting;
+    for_each_shown (b, p, now, add_row, m);
     outbox_publish (out, topic_of ("queue", p->name, topic), VERB_QUEUE, m,
                     false);
 }
 
-/* Each step of a long queue changes what is said of all of it: then it is said
- * a few times a second, and not each time. */
+/* What is said of a long queue is said once a second, and not at each step. */
 static void publish_queues (struct broker *b, int64_t now, struct outbox *out)
 {
-    bool is_long = b->waiters.count > SHORT_QUEUE;
-
-    if (is_long && b->queues_at + QUEUES_MS > now) {
+    if (is_long (b) && b->queues_at + QUEUES_MS > now) {
         b->queues_due = b->queues_at + QUEUES_MS;
         return;
     }

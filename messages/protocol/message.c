@@ -173,6 +173,15 @@ size_t message_size (enum verb verb)
 
 /* A row that is not in use yet is made empty too: whoever appends one need
  * not know that an unknown figure is not zero. */
+static bool has_unknown (const struct fields *fields)
+{
+    for (unsigned i = 0; i < fields->count; i++) {
+        if (fields->at[i].kind == KIND_F64)
+            return true;
+    }
+    return false;
+}
+
 static void set_unknown (unsigned char *base, const struct fields *fields)
 {
     static const double unknown = NAN;
@@ -182,7 +191,9 @@ static void set_unknown (unsigned char *base, const struct fields *fields)
 
         if (f->kind == KIND_F64)
             memcpy (base + f->offset, &unknown, sizeof unknown);
-        for (uint64_t n = 0; f->kind == KIND_ROWS && n < f->max; n++)
+        if (f->kind != KIND_ROWS || !has_unknown (f->row))
+            continue;
+        for (uint64_t n = 0; n < f->max; n++)
             set_unknown (base + f->items + n * f->row->size, f->row);
     }
 }

@@ -163,7 +163,8 @@ static bool is_so (const struct sim *s, const struct ticket *t,
     case REASON_SLOTS:
         return !fits (s, lane, t->min) || !is_alone (b) || may_be_decided (b);
     case REASON_PACING:
-        return b->settings.grant_burst < MAX_SLOTS || pool->gather_until;
+        return b->settings.grant_burst < MAX_SLOTS || pool->gather_until ||
+               ramp_credit (&pool->ramp) > 0;
     }
     return false;
 }

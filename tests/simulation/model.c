@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "simulation/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,9 @@ struct host {
     unsigned max, effective;
     int64_t bucket, at;
     int64_t level; // of the bucket, while the model grants
+    unsigned used; // likewise
+    struct ramp ramp;
+    double load, limit; // NaN: not known, not judged
     uint64_t turn, gather_from;
     int64_t gather_until;
     bool grants; // it is not critical
@@ -133,6 +137,29 @@ void model_reordered (struct model *m)
 
 /* ---- the state before ---- */
 
+static unsigned used_of (const struct broker *b, const struct pool *p)
+{
+    unsigned used = 0;
+
+    for (size_t i = 0; i < leases_count (&b->leases); i++) {
+        const struct lease *l = leases_at (&b->leases, i);
+
+        used += l->pool == p && l->r.state != LEASE_PARKED;
+    }
+    return used;
+}
+
+/* What has just started is a noun of its own (ramp.h): taken as it is. */
+static void read_load (struct host *h, const struct broker *b,
+                       const struct pool *p, int64_t now)
+{
+    h->load = p->health.sampled ? p->health.sample.load1 : NAN;
+    h->limit = settings_limits (&b->settings, p->cores).load_average;
+    h->used = used_of (b, p);
+    h->ramp = p->ramp;
+    ramp_note (&h->ramp, h->used, now);
+}
+
 /* A new host may start a whole burst; one that is gone is forgotten. */
 static void read_hosts (struct model *m, const struct broker *b, int64_t now)
 {
@@ -157,6 +184,7 @@ static void read_hosts (struct model *m, const struct broker *b, int64_t now)
         h->bucket = h->bucket > full ? full : h->bucket;
         h->at = now;
         h->level = h->bucket;
+        read_load (h, b, p, now);
         h->turn = p->turn ? p->turn->number : 0;
         h->gather_until = p->gather_until;
         h->gather_from = p->gather_from;
@@ -834,6 +862,9 @@ static enum reason judge_wish (const struct model *m, struct wish *w)
         return REASON_SLOTS;
     if (m->burst && h->level < least (amount, m->burst) * 1000)
         return REASON_PACING;
+    if (m->burst && ramp_credit (&h->ramp) > 0 &&
+        h->load + ramp_credit (&h->ramp) >= h->limit)
+        return REASON_PACING;
     w->granted = (unsigned) amount;
     return REASON_NONE;
 }
@@ -905,6 +936,8 @@ static void grant (struct model *m, struct wish *w)
     model_events[MODEL_PART] += w->granted < w->count;
     model_events[MODEL_TAKEN] += h->turn == w->number;
     h->level -= (int64_t) w->granted * 1000;
+    h->used += w->granted;
+    ramp_note (&h->ramp, h->used, m->now);
     for (unsigned i = 0; i < w->granted; i++)
         hold (m, w->session, w->lane);
 }

@@ -81,14 +81,32 @@ static void say_stranger (struct shim *s, struct slot *slot,
     actions_send (out, VERB_RELEASE, &release);
 }
 
+static bool is_unsaid (const struct slot *at)
+{
+    return at->state == SLOT_RELEASING && !at->sent;
+}
+
+static bool has_unsaid (struct shim *s)
+{
+    struct slot *at = NULL;
+
+    while ((at = holdings_next (&s->holdings, at))) {
+        if (is_unsaid (at))
+            return true;
+    }
+    return false;
+}
+
 static void say_released (struct shim *s, struct actions *out)
 {
     struct msg_release release;
 
+    if (!has_unsaid (s))
+        return;
     message_init_fields (&release, VERB_RELEASE);
     release.session = s->tenure.session;
     for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
-        if (at->state != SLOT_RELEASING || at->sent)
+        if (!is_unsaid (at))
             continue;
         if (at->stranger)
             say_stranger (s, at, out);
