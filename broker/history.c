@@ -12,7 +12,8 @@
 
 enum {
     APPLICATION_ID = 0x534c5448, // "SLTH"
-    USER_VERSION = 1,
+    USER_VERSION = 2,
+    EARLY_VERSION = 1, // what is there of it is taken over
     MOST_RUNS = 100000,
     MOST_DAYS = 90,
     PRUNED = 64, // at least so many at a time, if there are any
@@ -45,6 +46,7 @@ static const struct column run_columns[] = {
     R (U64, cpu_ms),
     R (I64, eta_low_ms),
     R (I64, eta_high_ms),
+    R (I64, whole_ms),
 };
 
 static const struct column day_columns[] = {
@@ -59,6 +61,7 @@ const struct rows rows_run = {.name = "run",
                               .key_offset = offsetof (struct run_row, id),
                               .size = sizeof (struct run_row),
                               .count = COUNT (run_columns),
+                              .early = COUNT (run_columns) - 1,
                               .columns = run_columns};
 const struct rows rows_day = {.name = "day",
                               .key = "id",
@@ -109,7 +112,8 @@ static int create_tables (struct history *h)
                : 0;
 }
 
-/* 0: ours. 1: empty. -1: cannot be read, or is something else. */
+/* 0: ours. 1: empty. 2: ours, of the version before. -1: cannot be read, or is
+ * something else. */
 static int recognise (struct history *h)
 {
     int64_t application = 0, version = 0, tables = 0;
@@ -123,9 +127,24 @@ static int recognise (struct history *h)
         return 1;
     if (application == APPLICATION_ID && version == USER_VERSION)
         return 0;
+    if (application == APPLICATION_ID && version == EARLY_VERSION)
+        return 2;
     snprintf (h->file.failure, sizeof h->file.failure,
               "it was written by another program or version");
     return -1;
+}
+
+static int make_current (struct history *h, int found)
+{
+    if (found == 1)
+        return create_tables (h);
+    if (found == 0)
+        return mark (h);
+    return sqlite_file_run (&h->file, "BEGIN") ||
+                   sqlite_rows_upgrade (&h->file, &rows_run) || mark (h) ||
+                   sqlite_file_run (&h->file, "COMMIT")
+               ? -1
+               : 0;
 }
 
 static int open_file (struct history *h)
@@ -140,7 +159,7 @@ static int open_file (struct history *h)
         sqlite_file_run (&h->file, "PRAGMA synchronous=OFF"))
         return -1;
     sqlite_file_fold_at_close (&h->file);
-    if ((found == 1 ? create_tables (h) : mark (h)) ||
+    if (make_current (h, found) ||
         sqlite_rows_prepare (&h->runs, &h->file, &rows_run) ||
         sqlite_rows_prepare (&h->days, &h->file, &rows_day) ||
         sqlite_file_prepare_batches (&h->file) ||
@@ -360,6 +379,11 @@ void history_tend (struct history *h, int64_t wall)
 
 /* ---- reading back ---- */
 
+static int64_t duration (const struct run_record *r)
+{
+    return r->whole_ms > 0 ? r->whole_ms : r->run_ms;
+}
+
 /* The slots of one tree ended together: its duration counts once. */
 static bool is_same_tree (const struct run_row *a, const struct run_row *b)
 {
@@ -389,7 +413,7 @@ void history_recall (struct history *h,
             !project_key_valid (row.run.project) ||
             is_same_tree (&row, &before))
             continue;
-        learn (arg, row.run.project, row.run.label, row.run.run_ms);
+        learn (arg, row.run.project, row.run.label, duration (&row.run));
         before = row;
     } while (next == ROWS_GOOD || next == ROWS_DAMAGED);
     sqlite_file_finish (statement);

@@ -112,6 +112,7 @@ void answer_dropped (struct broker *b, struct waiter *w, enum err e,
         .seq = w->r.seq,
         .detail = detail,
     };
+    char quoted[257];
 
     if (w->unanswered)
         answer_error (out, &w->answer_to, e, &about);
@@ -122,6 +123,7 @@ void answer_dropped (struct broker *b, struct waiter *w, enum err e,
     outbox_journal (out, JOURNAL_INFO,
                     "dropped  session=%" PRIu64 " seq=%" PRIu64
                     " error=%s detail=\"%s\"",
-                    s->r.id, w->r.seq, err_name (e), detail);
+                    s->r.id, w->r.seq, err_name (e),
+                    outbox_quoted (detail, quoted, sizeof quoted));
     ledger_unwait (b, w, out);
 }

@@ -44,6 +44,15 @@ void conduct_begin (struct lease *l, int64_t now)
     l->conduct.said = l->conduct.learn_at = 0;
 }
 
+/* The grant of a `run` is in the store, its start is not: of a run that outlived
+ * a broker in parking that is the beginning. */
+void conduct_return (struct lease *l, const struct lease *from)
+{
+    l->conduct = from->conduct;
+    if (from->r.run)
+        l->conduct.begun = began (from);
+}
+
 /* The nearer to the middle it was said, the more it says of what such words
  * are worth. */
 static bool tells_more (double percent, double than)
@@ -103,6 +112,7 @@ void conduct_end (struct broker *b, struct lease *l,
         return;
     c->reaped = true;
     c->status = (uint32_t) end->status;
+    c->whole = began (l) < l->r.granted ? since (began (l), now) : 0;
     if (leads) {
         c->cpu_ms = end->cpu_ms > INT64_MAX - c->cpu_ms
                         ? INT64_MAX
@@ -156,6 +166,7 @@ void conduct_record (const struct broker *b, const struct lease *l,
     struct run_record r = {
         .token = l->r.token,
         .wait_ms = l->r.waited_ms,
+        .whole_ms = l->conduct.whole,
         .status = l->conduct.status,
         .memory_bytes = l->conduct.memory_bytes,
         .cpu_ms = l->conduct.cpu_ms,

@@ -21,6 +21,8 @@
 void conduct_grant (const struct broker *b, struct lease_record *r);
 /* A tree begins under it. */
 void conduct_begin (struct lease *l, int64_t now);
+/* What was parked under `from` goes on under `l`. */
+void conduct_return (struct lease *l, const struct lease *from);
 /* What it says of its progress may have changed. */
 void conduct_progress (struct lease *l, int64_t now);
 /* Its tree has ended, so much is known; before the lease forgets the tree. */

@@ -29,7 +29,8 @@ struct conduct {
     int64_t learn_at;     // likewise
     bool killed;     // was KILLING once
     bool reaped;     // a tree ended under it:
-    uint32_t status; // of the last one
+    uint32_t status; // of the last one,
+    int64_t whole;   // and how long it ran if it was parked meanwhile; else 0
     uint64_t memory_bytes, cpu_ms;
 };
 

@@ -231,7 +231,7 @@ void ledger_unpark (struct broker *b, const struct waiter *w, uint64_t first,
         struct lease *next = lease_next_of_tree (&b->leases, parked, parked);
 
         move_tree (&parked->r, &l->r);
-        l->conduct = parked->conduct;
+        conduct_return (l, parked);
         ledger_lease (b, l, out);
         close_returned (b, parked, out);
         parked = next;

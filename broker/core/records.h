@@ -141,6 +141,7 @@ struct run_record {
     char label[257];
     char host[65];
     int64_t wait_ms, run_ms;
+    int64_t whole_ms; // of its tree from its start, if that was parked; else 0
     char outcome[17];               // "done", "failed", "killed", "lost",
                                     // "released"
     uint32_t status;                // exit status of its command

@@ -22,6 +22,12 @@ static void refuse (uint64_t keeper, const struct keeper_packet *in,
                  (unsigned long long) in->token, why);
 }
 
+/* A process that the broker can be told of. */
+static bool names_process (const struct keeper_packet *in)
+{
+    return in->pid > 0 && in->pid_start >= 0;
+}
+
 /* NULL: it may attach. */
 static const char *objection (struct shim *s, const struct run *run,
                               uint64_t keeper, const struct keeper_packet *in)
@@ -36,8 +42,8 @@ static const char *objection (struct shim *s, const struct run *run,
         return "another cookie was granted";
     if (run->count != in->count)
         return "another number of slots was granted";
-    if (in->pid < 1)
-        return "the keeper names no pid";
+    if (!names_process (in))
+        return "the keeper names no process";
     return NULL;
 }
 
@@ -116,7 +122,7 @@ static void on_tree (struct shim *s, struct run *run,
 {
     switch (in->type) {
     case KEEPER_STARTED:
-        if (in->pid > 0)
+        if (names_process (in))
             started (s, run, in);
         break;
     case KEEPER_EXITED:

@@ -301,6 +301,29 @@ static void trees_of_a_reservation_are_learnt_each (void **state)
     stage_destroy (st);
 }
 
+static void park (struct stage *st, struct actor *a, uint64_t token)
+{
+    message_init (&st->msg, VERB_PARK);
+    st->msg.park.session = a->session;
+    u64s_add (&st->msg.park.tokens, token);
+    stage_tell (st, a);
+}
+
+/* Returns the token under which it goes on. */
+static uint64_t come_back (struct stage *st, struct actor *a, uint64_t token)
+{
+    const struct msg_grant *grant;
+
+    make_request (st, a, 1);
+    st->msg.request.run = true;
+    st->msg.request.parked = token;
+    st->runs = 0;
+    stage_tell (st, a);
+    grant = stage_got (st, a, VERB_GRANT);
+    assert_non_null (grant);
+    return grant->first;
+}
+
 static void duration_of_a_tree_that_was_parked_counts_from_its_start (void **s)
 {
     struct stage *st = stage_create (4);
@@ -309,30 +332,41 @@ static void duration_of_a_tree_that_was_parked_counts_from_its_start (void **s)
 
     for (unsigned i = 0; i < 5; i++) {
         uint64_t token = start (st, a, 1, "auth");
-        const struct msg_grant *grant;
 
         stage_sleep (st, MINUTE);
-        message_init (&st->msg, VERB_PARK);
-        st->msg.park.session = a->session;
-        u64s_add (&st->msg.park.tokens, token);
-        stage_tell (st, a);
+        park (st, a, token);
         stage_sleep (st, MINUTE);
-        make_request (st, a, 1);
-        st->msg.request.run = true;
-        st->msg.request.parked = token;
-        st->runs = 0;
-        stage_tell (st, a);
-        grant = stage_got (st, a, VERB_GRANT);
-        assert_non_null (grant);
-        token = grant->first;
+        token = come_back (st, a, token);
         assert_record (st, "released", MINUTE); // held until it was parked
         st->runs = 0;
         stage_sleep (st, MINUTE);
         end (st, a, token, 1, 0);
         assert_record (st, "done", MINUTE);
         assert_int_equal (st->run.eta_high_ms, 0); // was for all of it
+        assert_in_range (st->run.whole_ms, 3 * MINUTE, 3 * MINUTE + 1000);
     }
     assert_in_range (forecast (st, a), 3 * MINUTE, 3 * MINUTE + 2000);
+    assert_int_equal (st->run.whole_ms, 0); // this one was not parked
+    stage_destroy (st);
+}
+
+static void tree_that_was_parked_while_the_broker_restarts_is_as_old (void **s)
+{
+    struct stage *st = stage_create (4);
+    struct actor *a = stage_shim (st, "alpha");
+    uint64_t token = start (st, a, 1, "auth");
+    (void) s;
+
+    stage_sleep (st, MINUTE);
+    park (st, a, token);
+    stage_restart (st);
+    stage_sleep (st, MINUTE);
+    token = come_back (st, a, token);
+    st->runs = 0;
+    stage_sleep (st, MINUTE);
+    end (st, a, token, 1, 0);
+    assert_record (st, "done", MINUTE);
+    assert_in_range (st->run.whole_ms, 3 * MINUTE, 3 * MINUTE + 2000);
     stage_destroy (st);
 }
 
@@ -453,6 +487,8 @@ int main (void)
         cmocka_unit_test (trees_of_a_reservation_are_learnt_each),
         cmocka_unit_test (
             duration_of_a_tree_that_was_parked_counts_from_its_start),
+        cmocka_unit_test (
+            tree_that_was_parked_while_the_broker_restarts_is_as_old),
         cmocka_unit_test (restored_durations_are_as_good),
         cmocka_unit_test (status_has_what_is_left_of_each_and_of_all),
         cmocka_unit_test (one_that_is_unknown_makes_the_whole_unknown),

@@ -384,6 +384,22 @@ static void paused_project_waits_with_its_reason_and_others_go_on (void **state)
     stage_destroy (st);
 }
 
+static void words_of_a_pause_forge_no_field_of_the_log (void **state)
+{
+    struct stage *st = stage_create (20);
+    struct actor *a = stage_shim (st, "a");
+    (void) state;
+
+    pause_it (st, a, "a", "x\" uid=\"0");
+    make_request (st, a, 2);
+    st->msg.request.nowait = true;
+    stage_tell (st, a);
+    stage_assert_refused (st, a, ERR_NOT_NOW);
+    assert_true (outbox_flush (st->out));
+    assert_true (stage_logged (st, "detail=\"PAUSED: a is paused: x' uid='0\""));
+    stage_destroy (st);
+}
+
 static void waiters_hear_of_a_pause_and_keep_their_place (void **state)
 {
     struct stage *st = stage_create (4);
@@ -625,6 +641,7 @@ int main (void)
         cmocka_unit_test (priorities_that_cannot_be_are_refused),
         cmocka_unit_test (
             paused_project_waits_with_its_reason_and_others_go_on),
+        cmocka_unit_test (words_of_a_pause_forge_no_field_of_the_log),
         cmocka_unit_test (waiters_hear_of_a_pause_and_keep_their_place),
         cmocka_unit_test (
             pause_is_there_after_a_restart_and_ends_after_another),

@@ -392,6 +392,48 @@ static void newest_durations_are_recalled_the_oldest_first (void **state)
     history_close (h);
 }
 
+static void tree_that_was_parked_is_recalled_from_its_start (void **state)
+{
+    struct history *h = history_open (folder, NOON);
+    struct run_record r = a_run (1, "p");
+    (void) state;
+
+    recalled = 0;
+    r.run_ms = 5;
+    r.whole_ms = 60000;
+    note (h, &r, NOON);
+    history_close (h);
+    h = history_open (folder, NOON);
+    history_recall (h, learn, &recalled);
+    assert_int_equal (recalled, 1);
+    assert_int_equal (newest, 60000);
+    history_close (h);
+}
+
+static void file_of_the_version_before_is_taken_over (void **state)
+{
+    struct history *h = history_open (folder, NOON);
+    struct run_record r = a_run (1, "p");
+    (void) state;
+
+    note (h, &r, NOON);
+    history_close (h);
+    raw_sql ("ALTER TABLE run DROP COLUMN whole_ms; PRAGMA user_version=1");
+    h = history_open (folder, NOON);
+    recalled = 0;
+    history_recall (h, learn, &recalled);
+    assert_int_equal (recalled, 1);
+    assert_int_equal (newest, r.run_ms);
+    r.whole_ms = 90000;
+    note (h, &r, NOON + 1);
+    recalled = 0;
+    history_recall (h, learn, &recalled);
+    assert_int_equal (recalled, 2);
+    assert_int_equal (newest, 90000);
+    history_close (h);
+    assert_int_equal (raw_number ("PRAGMA user_version"), 2);
+}
+
 /* ---- bounds ---- */
 
 static void what_is_older_than_90_days_goes_in_small_steps (void **state)
@@ -619,6 +661,8 @@ int main (void)
         CASE (days_of_many_projects_come_in_pages),
         CASE (forecasts_are_scored_where_the_end_was_their_own),
         CASE (newest_durations_are_recalled_the_oldest_first),
+        CASE (tree_that_was_parked_is_recalled_from_its_start),
+        CASE (file_of_the_version_before_is_taken_over),
         CASE (what_is_older_than_90_days_goes_in_small_steps),
         CASE (file_does_not_grow_without_end),
         CASE (more_than_can_be_kept_in_a_second_is_dropped),

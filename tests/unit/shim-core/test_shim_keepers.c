@@ -152,6 +152,25 @@ static void started_is_said_again_with_the_commands_pid (void **s)
     assert_null (stage_sent (st, VERB_STARTED));
 }
 
+/* The broker could not read such a STARTED, and would never answer it. */
+static void process_that_cannot_be_is_not_told (void **s)
+{
+    struct stage *st = *s;
+    struct keeper_packet in = {.magic = KEEPER_MAGIC,
+                               .type = KEEPER_STARTED,
+                               .token = 10,
+                               .count = 1,
+                               .pid = 4711,
+                               .pid_start = INT64_MIN};
+
+    stage_start (st, 7, 50, 10, 1);
+    stage_ok (st, VERB_STARTED, 1, 10);
+    actions_clear (st->out);
+    shim_on_keeper (st->shim, 7, &in, st->now, st->out);
+    stage_wait (st, H);
+    assert_null (stage_sent (st, VERB_STARTED));
+}
+
 static void answer_to_the_first_started_is_not_the_seconds (void **s)
 {
     struct stage *st = *s;
@@ -572,6 +591,7 @@ int main (void)
         LIVE (tree_in_a_reservation_waits_until_the_broker_knows_of_it),
         LIVE (answer_that_comes_past_the_deadline_arms_nobody),
         LIVE (started_is_said_again_with_the_commands_pid),
+        LIVE (process_that_cannot_be_is_not_told),
         LIVE (answer_to_the_first_started_is_not_the_seconds),
         LIVE (answer_about_the_run_before_arms_nobody),
         LIVE (reaped_gives_a_runs_own_slots_back),
