@@ -352,6 +352,16 @@ static int write_pending (struct history *h, unsigned count)
                : 0;
 }
 
+static void follow_the_name (struct history *h)
+{
+    if (!has_file (h) || !sqlite_file_moved (&h->file))
+        return;
+    log_line (LOG_WARNING, "history  error=\"its file was taken away\" "
+                           "kept=\"from now on, in another\"");
+    close_file (h);
+    try_open (h);
+}
+
 /* So many at once that the broker's loop does not feel it. */
 void history_write (struct history *h)
 {
@@ -359,6 +369,7 @@ void history_write (struct history *h)
 
     if (count == 0)
         return;
+    follow_the_name (h);
     if (has_file (h) && write_pending (h, count)) {
         history_failed (h);
         if (has_file (h) && write_pending (h, count))

@@ -54,6 +54,14 @@ bool sqlite_file_failing (const struct sqlite_file *f)
     return code == SQLITE_IOERR || code == SQLITE_FULL;
 }
 
+bool sqlite_file_moved (struct sqlite_file *f)
+{
+    int moved = 0;
+
+    sqlite3_file_control (f->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    return moved;
+}
+
 bool sqlite_file_locked (const struct sqlite_file *f)
 {
     int code = sqlite3_errcode (f->db) & 0xff;

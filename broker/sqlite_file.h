@@ -77,6 +77,8 @@ bool sqlite_file_damaged (const struct sqlite_file *f);
 bool sqlite_file_read_only (const struct sqlite_file *f);
 /* It was the disk, full or not, and not what is in the file. */
 bool sqlite_file_failing (const struct sqlite_file *f);
+/* Its name is gone, or another file's: what is written is lost with it. */
+bool sqlite_file_moved (struct sqlite_file *f);
 /* Another process has it open. */
 bool sqlite_file_locked (const struct sqlite_file *f);
 /* It was for want of rights. */

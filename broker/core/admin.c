@@ -24,7 +24,10 @@ static enum err no_such_project (const struct broker *b, struct call *c,
         snprintf (c->detail, sizeof c->detail, "no project %s: is it %s?", name,
                   near);
     else
-        snprintf (c->detail, sizeof c->detail, "no project %s", name);
+        snprintf (c->detail, sizeof c->detail,
+                  "no project %s: slots.yaml does not name it, and nobody "
+                  "has asked for it",
+                  name);
     return ERR_NOT_FOUND;
 }
 
@@ -65,8 +68,11 @@ enum err admin_reach (const struct broker *b, struct call *c, const char *name,
 
     if (e)
         return e;
-    if (c->peer->role < ROLE_OPERATOR && is_anothers (b, p, c->peer->uid))
+    if (c->peer->role < ROLE_OPERATOR && is_anothers (b, p, c->peer->uid)) {
+        snprintf (c->detail, sizeof c->detail,
+                  "another user works for %s: an administrator may", p->name);
         return ERR_NOT_ALLOWED;
+    }
     if (c->peer->role == ROLE_OPERATOR && !reason[0])
         return bad_value (c, "reason", "an operator says why");
     *ret_project = p;

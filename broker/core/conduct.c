@@ -44,8 +44,8 @@ void conduct_begin (struct lease *l, int64_t now)
     l->conduct.said = l->conduct.learn_at = 0;
 }
 
-/* The grant of a `run` is in the store, its start is not: of a run that outlived
- * a broker in parking that is the beginning. */
+/* The grant of a `run` is in the store, its start is not: of a run that
+ * outlived a broker in parking that is the beginning. */
 void conduct_return (struct lease *l, const struct lease *from)
 {
     l->conduct = from->conduct;

@@ -187,8 +187,11 @@ void hopes_tell (const struct broker *b, const struct waiter *w, int64_t now,
         snprintf (o->unblocks, sizeof o->unblocks, "time, and no more");
         break;
     case REASON_TURN:
-        snprintf (o->unblocks, sizeof o->unblocks, "%u slots, in its turn",
-                  o->slots_ahead);
+        if (o->slots_ahead)
+            snprintf (o->unblocks, sizeof o->unblocks, "%u slot%s, in its turn",
+                      o->slots_ahead, o->slots_ahead == 1 ? "" : "s");
+        else
+            snprintf (o->unblocks, sizeof o->unblocks, "its turn, and no more");
         break;
     case REASON_HEALTH:
         snprintf (o->unblocks, sizeof o->unblocks, "a better health of %s",

@@ -58,8 +58,7 @@ static bool is_out (const struct ticket *t, int64_t now)
 
     return dispatch_is_paused (t, now) || dispatch_is_gathering (t) ||
            t->min > pool_effective (t->lane->pool) ||
-           cap_left (t->lane->project) < t->min ||
-           ticket_room (t) < t->min ||
+           cap_left (t->lane->project) < t->min || ticket_room (t) < t->min ||
            (first && first->lane != t->lane && first->number < t->number);
 }
 
@@ -257,6 +256,14 @@ static void consider (struct plan *p, struct lane *lane)
     }
 }
 
+static void sum_targets (struct dispatch *d)
+{
+    for (size_t i = 0; i < d->projects->count; i++)
+        d->projects->at[i]->target = 0;
+    for (size_t i = 0; i < d->lane_count; i++)
+        d->lanes[i]->project->target += d->lanes[i]->target;
+}
+
 static void prepare (struct dispatch *d, int64_t now)
 {
     struct plan p = {.d = d, .now = now, .sum = free_in_sum (d)};
@@ -271,6 +278,7 @@ static void prepare (struct dispatch *d, int64_t now)
         if (!pool->behind)
             set_targets (d, pool, now);
     }
+    sum_targets (d);
     for (size_t i = 0; i < d->lane_count; i++)
         open_lane (&p, d->lanes[i]);
     if (d->disk_full || d->learning)

@@ -32,7 +32,8 @@ struct project {
     struct project_record said; // by people; number 0: nothing
 
     struct ticket *cap_blocker; // its cap keeps that waiting (dispatch.h)
-    unsigned planned;           // `fair`: slots, by the decision being made
+    unsigned planned;           // `fair`: slots, by the decision being made,
+    unsigned target;            // and what it should have, over all hosts
     unsigned held, limbo;     // slots: ACTIVE + KILLING, and LIMBO
     unsigned waiting, queued; // slots, requests
     unsigned parked;          // slots that do not count

@@ -205,8 +205,8 @@ static struct eta_sum forecast_all (const struct broker *b,
     return all;
 }
 
-static void fill_project (const struct project *p, const struct eta_sum *eta,
-                          struct row_project *row)
+static void fill_project (const struct broker *b, const struct project *p,
+                          const struct eta_sum *eta, struct row_project *row)
 {
     copy_text (row->name, sizeof row->name, p->name);
     copy_text (row->display, sizeof row->display, p->display);
@@ -217,6 +217,7 @@ static void fill_project (const struct project *p, const struct eta_sum *eta,
     row->waiting = p->waiting;
     row->paused = p->said.paused;
     row->parked = p->parked;
+    row->target = b->dispatch.policy->surplus ? p->target : 0;
     eta_fill (eta, &row->eta_low_s, &row->eta_high_s);
 }
 
@@ -364,7 +365,7 @@ static void add_projects (const struct broker *b, struct snapshot *s,
     for (size_t i = 0; i < b->projects.count; i++) {
         if (is_shown (v, b->projects.at[i]->name)) {
             ADD_ROW (s, projects, project_count, empty, row);
-            fill_project (b->projects.at[i], &v->etas[i], row);
+            fill_project (b, b->projects.at[i], &v->etas[i], row);
         }
     }
 }

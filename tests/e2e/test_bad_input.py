@@ -633,7 +633,7 @@ def kills_of_what_is_not_there(place):
         ("an unknown project", "KILL", {"id": 1, "project": "consillio"}, "NOT_FOUND", "project",
          "is it consilio?"),
         ("nothing like it", "KILL", {"id": 1, "project": "zebra"}, "NOT_FOUND", "project",
-         "no project zebra$"),
+         "no project zebra: slots.yaml does not name it, and nobody has asked for it$"),
         ("a token never granted", "KILL", {"id": 1, "project": "consilio", "token": 999}, "NOT_FOUND",
          "token", ""),
         ("another's token", "KILL", {"id": 1, "project": "consilio", "token": 5}, "NOT_FOUND", "token", ""),
@@ -667,7 +667,7 @@ def changes_of_the_schedule_that_cannot_be(place):
         ("pausing an unknown project", "PAUSE", {"project": "consillio"}, "NOT_FOUND", "project",
          "is it consilio?"),
         ("resuming an unknown project", "RESUME", {"project": "zebra"}, "NOT_FOUND", "project",
-         "no project zebra$"),
+         "no project zebra: slots.yaml does not name it, and nobody has asked for it$"),
     ])
 
 

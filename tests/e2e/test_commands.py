@@ -658,7 +658,7 @@ KEYS = {
     "hosts": {"host": str, "level": str, "max_slots": int, "effective": int, "in_use": int,
               "psi": dict, "age_ms": int},
     "projects": {"name": str, "display": str, "priority": int, "max": int, "held": int, "limbo": int,
-                 "waiting": int, "paused": bool, "agents": list},
+                 "parked": int, "waiting": int, "paused": bool, "agents": list},
     "queue": {"project": str, "host": str, "count": int, "min": int, "position": int,
               "slots_ahead": int, "reason": str, "detail": str, "since_s": int},
     "agents": {"token": int, "label": str, "host": str, "state": str, "note": str, "age_s": int},
@@ -666,7 +666,7 @@ KEYS = {
 NULLABLE = {
     "": ["effective_cause", "eta_s"],
     "hosts": ["cpu_percent", "memory_percent", "load1", "disk_percent"],
-    "projects": ["eta_s"],
+    "projects": ["target", "eta_s"],
     "queue": ["eta_s"],
     "agents": ["percent", "phase", "phases", "pid", "memory_bytes", "cpu_s", "eta_s"],
 }

@@ -250,6 +250,39 @@ def each_topic_is_shown_once_whatever_is_in_it(place):
     assert row["topic"] == "pool.vm1\\x1b\\x0a" and row["host"] == "\\x1b[2J", row
 
 
+def answers(stand, pages):
+    """STATUS is answered by these, one after another; returns what was asked
+    for (number of the snapshot, cursor)."""
+    asked = []
+    for page in pages:
+        assert stand.bus.poll(DEADLINE * 1000)
+        who, _, body = stand.bus.recv_multipart()
+        said = msgpack.unpackb(body)
+        asked.append((said.get("snapshot", 0), said.get("cursor", 0)))
+        stand.bus.send_multipart([who, b"SLT1", msgpack.packb(page)])
+    return asked
+
+
+@day
+def a_status_whose_snapshot_is_closed_between_two_pages_is_read_anew(place):
+    def page(number, name, cursor=0, further=0):
+        return {"verb": "STATUS_OK", "snapshot": number, "epoch": 1, "broker": "b", "policy": "fifo",
+                "level": "healthy", "max_slots": 8, "cursor": cursor, "next": further,
+                "projects": [{"name": name, "priority": 5, "max": 8}]}
+
+    closed = {"verb": "ERROR", "re": "STATUS", "error": "EXPIRED"}
+    stand = Stand(place)
+    reader = place.start("slotbus", "status", "--json")
+    assert answers(stand, [page(3, "old", 0, 64), closed, page(9, "a", 0, 64), page(9, "b", 64)]) == [
+        (0, 0), (3, 64), (0, 0), (9, 64)]
+    assert reader.wait_exit() == 0, reader.text()
+    whole, = objects(reader.text("stdout"))
+    assert [row["name"] for row in whole["projects"]] == ["a", "b"], whole
+    reader = place.start("slotbus", "status", "--json")
+    answers(stand, [page(3, "old", 0, 64), closed] * 5)
+    assert reader.wait_exit() == 75 and "try again" in reader.text() and not reader.lines["stdout"]
+
+
 # ---- lists of endpoints ----
 
 @day

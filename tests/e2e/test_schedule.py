@@ -139,6 +139,39 @@ def policy_and_priorities_decide_who_of_those_that_wait_is_next(place):
 
 
 @day
+def three_that_ask_together_get_the_shares_of_the_seed_also_across_a_kill(place):
+    place.configure(max_slots=20, max_per_project=10, policy="fair", timing={"gather": "3s"})
+    broker = place.broker()
+    waiters = {name: ask(place, supervisor(place), name, count)
+               for name, count in (("consilio", 10), ("openhorizon", 8), ("odin", 6))}
+    for waiter in waiters.values():
+        waiter.wait_line("^Waiting for slots .*PACING: what is asked for at the same time is gathered")
+    again(place, broker, signal.SIGKILL)
+    for name, words in (("consilio", "8 of 10"), ("openhorizon", "7 of 8"), ("odin", "5 of 6")):
+        assert waiters[name].wait_exit() == 0
+        assert waiters[name].text("stdout").startswith("Granted %s slots to %s: " % (words, name))
+    assert [row_of(place, name)["target"] for name in waiters] == [8, 7, 5]
+
+
+@day
+def idle_reservations_go_to_whom_they_were_asked_back_for(place):
+    place.configure(max_slots=4, max_per_project=4, policy="fair", reclaim_idle="300ms")
+    broker = place.broker()
+    who, other = supervisor(place), supervisor(place)
+    request(place, who, "consilio", 4)
+    agent = place.start("slotbus", "run", "-p", "consilio", "--", "/bin/sh", "-c", "echo in; read x",
+                        stdin=-1, env=by(who))
+    agent.wait_line("^in$", "stdout")
+    code, out, err = place.run(*REQUEST, "odin", "2", "--min", "2", env=by(other))
+    assert code == 0 and out.startswith("Granted 2 slots to odin: "), (out, err)
+    broker.wait_line(r"\] reclaim .*project=consilio count=\d+ for=odin")
+    assert row_of(place, "consilio")["held"] == 2
+    assert agent.process.poll() is None                     # what works is not asked for
+    agent.process.stdin.close()
+    assert agent.wait_exit() == 1
+
+
+@day
 def what_cannot_be_changed_is_refused_by_its_reason(place):
     place.configure(projects={"consilio": {}})
     broker = place.broker()
@@ -146,7 +179,7 @@ def what_cannot_be_changed_is_refused_by_its_reason(place):
             (["set-policy", "fare"], 65, "did you mean fair?"),
             (["set-priority", "consilo", "5"], 65, "no project consilo: is it consilio?"),
             (["pause", "consilo"], 65, "no project consilo: is it consilio?"),
-            (["resume", "zebra"], 65, "no project zebra"),
+            (["resume", "zebra"], 65, "no project zebra: slots.yaml does not name it"),
             (["set-priority", "consilio", "1001"], 65, "expected 0..1000, got '1001'")):
         status_, out, err = place.run("slotbus", *argv)
         assert (status_, out) == (code, "") and words in err, (argv, status_, out, err)

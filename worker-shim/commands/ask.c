@@ -145,7 +145,7 @@ static int ask_next_one (struct ask *a)
 }
 
 /* Each broker of the list in turn, and around again. 0, or an exit status. */
-static int ask_around (struct ask *a, enum verb verb, const void *fields)
+int ask_any (struct ask *a, enum verb verb, const void *fields)
 {
     int64_t asked = clock_monotonic_ms (), now = asked;
     int64_t share = ask_share_ms (&a->to, ANSWER_MS);
@@ -164,17 +164,20 @@ static int ask_around (struct ask *a, enum verb verb, const void *fields)
     }
 }
 
-int ask_call (struct ask *a, enum verb verb, const void *fields,
-              enum verb wanted)
+int ask_wants (const struct ask *a, enum verb verb, enum verb wanted)
 {
-    int status = ask_around (a, verb, fields);
-
-    if (status)
-        return status;
     if (a->in.msg.verb == wanted)
         return 0;
     if (a->in.msg.verb == VERB_ERROR)
         return say_refusal (&a->in.msg.error);
     return say_failure (EXIT_BUG, "the broker answered %s with %s",
                         verb_name (verb), verb_name (a->in.msg.verb));
+}
+
+int ask_call (struct ask *a, enum verb verb, const void *fields,
+              enum verb wanted)
+{
+    int status = ask_any (a, verb, fields);
+
+    return status ? status : ask_wants (a, verb, wanted);
 }

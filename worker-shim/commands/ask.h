@@ -30,6 +30,10 @@ void ask_close (struct ask *a);
  * too. */
 int ask_call (struct ask *a, enum verb verb, const void *fields,
               enum verb wanted);
+/* Any answer will do, an ERROR too: 0, or a status, said. */
+int ask_any (struct ask *a, enum verb verb, const void *fields);
+/* Is that answer of that verb? Else its exit status, said. */
+int ask_wants (const struct ask *a, enum verb verb, enum verb wanted);
 const struct msg *ask_answer (const struct ask *a);
 
 #endif

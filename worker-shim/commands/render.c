@@ -200,7 +200,8 @@ static int name_width (const struct snapshot *s)
         const struct row_project *p = &s->projects[i];
         size_t length = strlen (render_name (s, p->name, name, sizeof name));
 
-        if ((counted (p) > 0 || p->waiting > 0 || p->paused) && length > width)
+        if ((counted (p) + p->parked > 0 || p->waiting > 0 || p->paused) &&
+            length > width)
             width = length;
     }
     for (size_t i = 0; i < s->queue_count; i++) {
@@ -246,6 +247,8 @@ static void active_project (FILE *out, const struct snapshot *s,
     features (out, s, p->name);
     if (p->limbo > 0)
         fprintf (out, "; %llu in limbo", (unsigned long long) p->limbo);
+    if (p->parked > 0)
+        fprintf (out, "; %llu parked", (unsigned long long) p->parked);
     if (p->paused)
         fputs ("; paused", out);
     fputc ('\n', out);
@@ -260,7 +263,7 @@ static const struct row_project *next_active (const struct snapshot *s,
     for (size_t i = 0; i < s->project_count; i++) {
         const struct row_project *p = &s->projects[i];
 
-        if (counted (p) == 0 ||
+        if (counted (p) + p->parked == 0 ||
             (after && (counted (p) > counted (after) ||
                        (counted (p) == counted (after) && p <= after))))
             continue;

@@ -86,13 +86,14 @@ static json_t *agents_of (const struct snapshot *s, const char *project)
 
 static json_t *project (const struct snapshot *s, const struct row_project *p)
 {
-    return json_pack ("{so so so so so so so sb so so}", "name", text (p->name),
-                      "display", text (p->display[0] ? p->display : p->name),
-                      "priority", whole (p->priority), "max", whole (p->max),
-                      "held", whole (p->held), "limbo", whole (p->limbo),
-                      "waiting", whole (p->waiting), "paused", (int) p->paused,
-                      "eta_s", eta (p->eta_low_s, p->eta_high_s), "agents",
-                      agents_of (s, p->name));
+    return json_pack (
+        "{so so so so so so so so so sb so so}", "name", text (p->name),
+        "display", text (p->display[0] ? p->display : p->name), "priority",
+        whole (p->priority), "max", whole (p->max), "held", whole (p->held),
+        "limbo", whole (p->limbo), "parked", whole (p->parked), "target",
+        known (p->target), "waiting", whole (p->waiting), "paused",
+        (int) p->paused, "eta_s", eta (p->eta_low_s, p->eta_high_s), "agents",
+        agents_of (s, p->name));
 }
 
 static json_t *whole_of (const struct snapshot *s)

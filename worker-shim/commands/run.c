@@ -62,7 +62,8 @@ const struct command command_run = {
         "      --own-slot     take one, though inside another run of P\n"
         "      --nowait       exit 75 instead of waiting\n"
         "      --timeout S    exit 124 if no slot was granted for S seconds\n"
-        "      --priority X   1..1000, instead of the project's\n",
+        "      --priority X   1..1000: behind the project's other requests;\n"
+        "                     above the project's own it changes nothing\n",
     .examples = "  slotbus run -p consilio -l auth -- make -j2\n"
                 "  slotbus run -p odin -n 4 --jobserver -- make\n"
                 "  slotbus run -p odin --max-time 1h -- ./agent.sh\n",

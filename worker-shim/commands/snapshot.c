@@ -10,7 +10,7 @@
 #include "commands/say.h"
 
 /* Pages of a broker that counts wrongly must end somewhere. */
-enum { MAX_PAGES = 4096 };
+enum { MAX_PAGES = 4096, TRIES = 5 };
 
 #define APPEND(s, list, count, page, page_count)                               \
     do {                                                                       \
@@ -38,34 +38,62 @@ void snapshot_clear (struct snapshot *s)
     memset (s, 0, sizeof *s);
 }
 
-/* A snapshot that was closed between two pages (EXPIRED) is asked for anew by
- * the caller's next call; here it is an error like any other. */
-int snapshot_ask (struct ask *a, const char *project,
-                  struct snapshot *ret_snapshot)
+/* Closed between two pages: the broker keeps few. */
+static bool is_closed (const struct ask *a, const struct msg_status *status)
+{
+    const struct msg *in = ask_answer (a);
+
+    return status->snapshot && in->verb == VERB_ERROR &&
+           err_of_name (in->error.error) == ERR_EXPIRED;
+}
+
+/* All its pages. `ret_closed`: it was gone before the last of them. */
+static int read_pages (struct ask *a, const char *project, struct snapshot *s,
+                       bool *ret_closed)
 {
     const struct msg_status_ok *page = &ask_answer (a)->status_ok;
-    struct snapshot s = {.hosts = NULL};
     struct msg_status status;
     int rc;
 
     message_init_fields (&status, VERB_STATUS);
     copy_text (status.project, sizeof status.project, project);
     for (int pages = 0; pages < MAX_PAGES; pages++) {
-        rc = ask_call (a, VERB_STATUS, &status, VERB_STATUS_OK);
-        if (rc) {
-            snapshot_clear (&s);
+        rc = ask_any (a, VERB_STATUS, &status);
+        *ret_closed = !rc && is_closed (a, &status);
+        if (!rc && !*ret_closed)
+            rc = ask_wants (a, VERB_STATUS, VERB_STATUS_OK);
+        if (rc || *ret_closed)
             return rc;
-        }
         if (pages == 0)
-            s.head = *page;
-        snapshot_add (&s, page);
+            s->head = *page;
+        snapshot_add (s, page);
         if (page->next <= status.cursor)
             break;
         status.snapshot = page->snapshot;
         status.cursor = page->next;
     }
-    *ret_snapshot = s;
     return 0;
+}
+
+int snapshot_ask (struct ask *a, const char *project,
+                  struct snapshot *ret_snapshot)
+{
+    struct snapshot s = {.hosts = NULL};
+    bool closed = true;
+    int rc = 0;
+
+    for (int tries = 0; tries < TRIES && closed && !rc; tries++) {
+        snapshot_clear (&s);
+        rc = read_pages (a, project, &s, &closed);
+    }
+    if (!rc && closed)
+        rc = say_failure (EXIT_NOT_NOW, "too many read the status at once: "
+                                        "try again");
+    if (rc)
+        snapshot_clear (&s);
+    else
+        *ret_snapshot = s;
+    return rc;
 }
 
 const struct row_project *snapshot_project (const struct snapshot *s,

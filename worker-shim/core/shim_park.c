@@ -13,6 +13,7 @@
  */
 #include "core/shim_state.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- which tree, and who parks it ---- */
@@ -408,6 +409,11 @@ static void tell_waiting (const struct request *r, enum err error,
     told.position = 1;
     copy_text (told.reason, sizeof told.reason, err_name (error));
     copy_text (told.detail, sizeof told.detail, detail);
+    if (error == ERR_EXCEEDS_MAX)
+        snprintf (told.unblocks, sizeof told.unblocks,
+                  "a higher limit: slotbus set-max %u, or more for this "
+                  "project",
+                  (unsigned) r->ask.count);
     actions_tell (out, r->client, VERB_QUEUED, &told);
 }
 

@@ -145,6 +145,39 @@ static void policy_that_is_set_orders_who_waits_already (void **state)
     stage_destroy (st);
 }
 
+static void assert_targets (struct stage *st, struct actor *admin, unsigned a,
+                            unsigned b, unsigned c)
+{
+    const struct msg_status_ok *ok;
+
+    message_init (&st->msg, VERB_STATUS);
+    stage_tell (st, admin);
+    ok = stage_got (st, admin, VERB_STATUS_OK);
+    assert_int_equal (ok->projects_count, 3);
+    assert_int_equal (ok->projects[0].target, a);
+    assert_int_equal (ok->projects[1].target, b);
+    assert_int_equal (ok->projects[2].target, c);
+}
+
+static void status_has_the_share_of_each_under_fair_alone (void **state)
+{
+    struct stage *st = stage_create (20);
+    struct actor *a = stage_shim (st, "a"), *b = stage_shim (st, "b");
+    struct actor *c = stage_shim (st, "c"), *admin = stage_admin (st);
+    (void) state;
+
+    set_policy (st, admin, "fair");
+    act_request (st, a, 10);
+    act_request (st, b, 8);
+    act_request (st, c, 6);
+    assert_targets (st, admin, 0, 0, 0); // they gather
+    stage_sleep (st, st->settings.timing.gather);
+    assert_targets (st, admin, 8, 7, 5);
+    set_policy (st, admin, "fifo");
+    assert_targets (st, admin, 0, 0, 0);
+    stage_destroy (st);
+}
+
 static void policy_that_was_set_is_that_of_the_next_broker (void **state)
 {
     struct stage *st = stage_create (4);
@@ -395,8 +428,8 @@ static void words_of_a_pause_forge_no_field_of_the_log (void **state)
     st->msg.request.nowait = true;
     stage_tell (st, a);
     stage_assert_refused (st, a, ERR_NOT_NOW);
-    assert_true (outbox_flush (st->out));
-    assert_true (stage_logged (st, "detail=\"PAUSED: a is paused: x' uid='0\""));
+    assert_true (
+        stage_logged (st, "detail=\"PAUSED: a is paused: x' uid='0\""));
     stage_destroy (st);
 }
 
@@ -477,6 +510,7 @@ static void pause_of_anothers_project_is_refused (void **state)
     other->peer.uid = 1001;
     pause_it (st, other, "a", "");
     stage_assert_refused (st, other, ERR_NOT_ALLOWED);
+    assert_detail (st, other, "another user works for a");
     pause_it (st, a, "a", "");
     resume_it (st, other, "a", "");
     stage_assert_refused (st, other, ERR_NOT_ALLOWED);
@@ -628,6 +662,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (policy_that_is_set_orders_who_waits_already),
+        cmocka_unit_test (status_has_the_share_of_each_under_fair_alone),
         cmocka_unit_test (policy_that_was_set_is_that_of_the_next_broker),
         cmocka_unit_test (policy_of_a_file_that_changed_later_wins),
         cmocka_unit_test (policy_that_was_set_after_the_file_changed_wins),

@@ -656,6 +656,11 @@ static void who_is_only_paced_needs_no_more_than_time (void **state)
     stage_end (st);
     act_request (st, a, 1);
     assert_unblocks (st, a, "PACING", "a moment, and no more");
+    act_request (st, a, 1); // there are slots for both
+    assert_unblocks (st, a, "TURN", "its turn, and no more");
+    act_request (st, a, 2);
+    act_request (st, a, 1);
+    assert_unblocks (st, a, "TURN", "1 slot, in its turn");
     stage_destroy (st);
 }
 

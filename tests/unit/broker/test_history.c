@@ -426,6 +426,7 @@ static void file_of_the_version_before_is_taken_over (void **state)
     assert_int_equal (newest, r.run_ms);
     r.whole_ms = 90000;
     note (h, &r, NOON + 1);
+    history_tend (h, NOON + 1);
     recalled = 0;
     history_recall (h, learn, &recalled);
     assert_int_equal (recalled, 2);
@@ -632,6 +633,19 @@ static void file_that_another_holds_is_ignored_until_it_lets_go (void **state)
     history_close (h);
 }
 
+static void file_that_is_taken_away_is_made_anew (void **state)
+{
+    struct history *h = history_open (folder, NOON);
+    (void) state;
+
+    note_some (h, "p", 3, NOON);
+    assert_int_equal (remove (in_folder ("history.db")), 0);
+    note_some (h, "p", 2, NOON);
+    history_close (h);
+    assert_int_equal (raw_number ("SELECT COUNT(*) FROM run"), 2);
+    assert_false (is_there ("history.db.damaged"));
+}
+
 static void folder_that_is_not_there_costs_history_only (void **state)
 {
     struct history *h = history_open ("/nonexistent/slotbus", NOON);
@@ -673,6 +687,7 @@ int main (void)
         CASE (damage_of_any_page_costs_history_only),
         CASE (row_that_is_damaged_is_left_out),
         CASE (file_that_another_holds_is_ignored_until_it_lets_go),
+        CASE (file_that_is_taken_away_is_made_anew),
         CASE (folder_that_is_not_there_costs_history_only),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

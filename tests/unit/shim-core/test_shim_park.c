@@ -436,6 +436,7 @@ static void a_tree_that_is_ended_waits_on_until_it_is_gone (void **state)
 static void a_way_back_that_is_refused_is_asked_for_again (void **state)
 {
     struct stage *st = *state;
+    const struct msg_queued *q;
     uint64_t seq;
 
     begin (st, 1);
@@ -444,6 +445,9 @@ static void a_way_back_that_is_refused_is_asked_for_again (void **state)
     seq = st->seq;
     stage_error (st, VERB_REQUEST, seq, ERR_EXCEEDS_MAX);
     assert_told (st, PARKER, VERB_QUEUED, NULL);
+    q = stage_told (st, PARKER, VERB_QUEUED);
+    assert_string_equal (q->unblocks, "a higher limit: slotbus set-max 1, or "
+                                      "more for this project");
     assert_null (stage_sent (st, VERB_REQUEST));
     stage_wait (st, H);
     assert_asks_back (st, 40, 1);

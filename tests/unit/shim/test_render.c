@@ -233,6 +233,19 @@ static void limbo_counts_and_equals_keep_their_order (void **s)
                   "   a: 1 agent\n   b: 1 agent\n\n");
 }
 
+static void what_is_parked_is_there_though_it_does_not_count (void **s)
+{
+    (void) s;
+    begin ();
+    add_project ("alpha", "", 0);
+    add_project ("b", "", 2);
+    add_project ("c", "", 0);
+    page.projects[0].parked = 3;
+    page.projects[1].parked = 1;
+    assert_shows ("Active Projects:\n   b:     2 agents; 1 parked\n"
+                  "   alpha: 0 agents; 3 parked\n\n");
+}
+
 static void project_has_the_layout_of_the_seed (void **s)
 {
     struct row_agent *a;
@@ -418,6 +431,7 @@ int main (void)
         cmocka_unit_test (smaller_pool_is_shown_with_its_cause),
         cmocka_unit_test (several_hosts_are_named),
         cmocka_unit_test (limbo_counts_and_equals_keep_their_order),
+        cmocka_unit_test (what_is_parked_is_there_though_it_does_not_count),
         cmocka_unit_test (paused_projects_and_another_policy_are_shown),
         cmocka_unit_test (project_has_the_layout_of_the_seed),
         cmocka_unit_test (percent_of_a_phase_is_that_of_the_seed),
