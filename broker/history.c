@@ -282,6 +282,16 @@ static bool ended_by_itself (const struct run_record *r)
                                strcmp (r->outcome, "failed") == 0);
 }
 
+bool history_is_inner (const struct run_record *r)
+{
+    return r->run_ms == 0 && r->whole_ms > 0;
+}
+
+int64_t history_duration (const struct run_record *r)
+{
+    return r->whole_ms > 0 ? r->whole_ms : r->run_ms;
+}
+
 bool history_is_scored (const struct run_record *r)
 {
     return r->eta_high_ms > 0 && ended_by_itself (r);
@@ -390,15 +400,11 @@ void history_tend (struct history *h, int64_t wall)
 
 /* ---- reading back ---- */
 
-static int64_t duration (const struct run_record *r)
-{
-    return r->whole_ms > 0 ? r->whole_ms : r->run_ms;
-}
-
 /* The slots of one tree ended together: its duration counts once. */
 static bool is_same_tree (const struct run_row *a, const struct run_row *b)
 {
-    return a->ended_ms == b->ended_ms && a->run.run_ms == b->run.run_ms &&
+    return a->ended_ms == b->ended_ms &&
+           history_duration (&a->run) == history_duration (&b->run) &&
            strcmp (a->run.project, b->run.project) == 0 &&
            strcmp (a->run.label, b->run.label) == 0;
 }
@@ -424,7 +430,8 @@ void history_recall (struct history *h,
             !project_key_valid (row.run.project) ||
             is_same_tree (&row, &before))
             continue;
-        learn (arg, row.run.project, row.run.label, duration (&row.run));
+        learn (arg, row.run.project, row.run.label,
+               history_duration (&row.run));
         before = row;
     } while (next == ROWS_GOOD || next == ROWS_DAMAGED);
     sqlite_file_finish (statement);

@@ -46,7 +46,8 @@ static void fill_run (const struct run_row *r, struct row_lease_run *row)
     row->token = sendable (r->run.token);
     row->ended_ms = from (r->ended_ms);
     row->wait_ms = from (r->run.wait_ms);
-    row->run_ms = from (r->run.run_ms);
+    row->run_ms =
+        from (history_is_inner (&r->run) ? r->run.whole_ms : r->run.run_ms);
     row->status = r->run.status & 255;
     row->memory_bytes = sendable (r->run.memory_bytes);
     row->cpu_ms = sendable (r->run.cpu_ms);
@@ -202,6 +203,7 @@ static int ask_before (struct history *h, const char *what,
     return 0;
 }
 
+#define SLOT "(run_ms > 0 OR whole_ms = 0)" // not a tree in a reservation
 #define SCORED                                                                 \
     "(eta_high_ms > 0 AND status < 126 AND outcome IN ('done', 'failed'))"
 
@@ -214,7 +216,7 @@ static int add_up (struct history *h, const struct msg_history *in,
         return -1;
     if (in->days || in->since_ms % (uint64_t) DAY_MS == 0)
         return 0;
-    return ask_before (h, "1", in, &ok->total) ||
+    return ask_before (h, SLOT, in, &ok->total) ||
                    ask_before (h, SCORED, in, &ok->scored) ||
                    ask_before (h,
                                SCORED " AND run_ms BETWEEN eta_low_ms AND "

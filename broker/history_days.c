@@ -89,7 +89,7 @@ static int sample_again (struct history *h, const struct day_row *day)
     statement = sqlite_rows_select_some (&h->file, &rows_run, sql);
     do {
         next = sqlite_rows_next (&h->file, statement, &rows_run, &run, &key);
-        if (next == ROWS_GOOD)
+        if (next == ROWS_GOOD && !history_is_inner (&run.run))
             sample (&h->samples[day - h->at], &run);
     } while ((next == ROWS_GOOD || next == ROWS_DAMAGED) &&
              ++seen < DAY_SAMPLED);
@@ -127,6 +127,22 @@ static void add (uint64_t *sum, int64_t value)
         *sum += (uint64_t) value;
 }
 
+/* The slots of a tree in a reservation count with that. */
+static int count_slot (struct history *h, struct day_row *day,
+                       const struct run_row *r)
+{
+    if (day->first && h->samples[day - h->at].count == 0 &&
+        sample_again (h, day))
+        return -1;
+    day->grants++;
+    day->kills += strcmp (r->run.outcome, "killed") == 0;
+    add (&day->slot_ms, r->run.run_ms);
+    day->scored += history_is_scored (&r->run);
+    day->inside += history_is_inside (&r->run);
+    sample (&h->samples[day - h->at], r);
+    return 0;
+}
+
 int history_days_count (struct history *h, const struct run_row *r)
 {
     int64_t number = r->ended_ms / DAY_MS;
@@ -137,18 +153,11 @@ int history_days_count (struct history *h, const struct run_row *r)
     day = day_of (h, r->run.project);
     if (!day)
         return 0;
-    if (day->first && h->samples[day - h->at].count == 0 &&
-        sample_again (h, day))
+    if (!history_is_inner (&r->run) && count_slot (h, day, r))
         return -1;
-    day->grants++;
-    day->kills += strcmp (r->run.outcome, "killed") == 0;
-    add (&day->slot_ms, r->run.run_ms);
-    day->scored += history_is_scored (&r->run);
-    day->inside += history_is_inside (&r->run);
     day->first = day->first ? day->first : r->id;
     day->last = r->id;
     day->changed = true;
-    sample (&h->samples[day - h->at], r);
     return 0;
 }
 

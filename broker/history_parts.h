@@ -84,6 +84,10 @@ int history_days_write (struct history *h);
 /* What is in memory was not written, and is read again. */
 void history_days_forget (struct history *h);
 
+/* A tree in a reservation that went on: it held no slot of its own. */
+bool history_is_inner (const struct run_record *r);
+/* How long what ran there took. */
+int64_t history_duration (const struct run_record *r);
 /* Had it a forecast that can be judged: of what ended by itself? */
 bool history_is_scored (const struct run_record *r);
 bool history_is_inside (const struct run_record *r);

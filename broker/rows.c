@@ -29,7 +29,9 @@ static const struct column session_columns[] = {
     S (U64, memory_bytes),
     S (U64, seq_high),
     S (U64, seq_mask),
+    S (I64, ttl_ms),
 };
+enum { LATE_OF_SESSION = 1 };
 
 #define L(type, field) FIELD (type, lease_record, #field, field)
 static const struct column lease_columns[] = {
@@ -103,8 +105,9 @@ static const struct column meta_columns[] = {
     FIELD (U64, meta_row, "commits", commits),
     M (U32, policy),
     M (U32, config_policy),
+    M (I64, ttl_ms),
 };
-enum { LATE_OF_META = 2 };
+enum { LATE_OF_META = 3 };
 
 #define P(type, field) FIELD (type, project_record, #field, field)
 static const struct column project_columns[] = {
@@ -118,8 +121,8 @@ static const struct column project_columns[] = {
             sizeof (struct record), COUNT (columns), COUNT (columns) - (late), \
             columns                                                            \
     }
-const struct rows rows_session =
-    ROWS (session_record, "session", "id", id, session_columns, 0);
+const struct rows rows_session = ROWS (session_record, "session", "id", id,
+                                       session_columns, LATE_OF_SESSION);
 const struct rows rows_lease =
     ROWS (lease_record, "lease", "token", token, lease_columns, LATE_OF_LEASE);
 const struct rows rows_waiter = ROWS (waiter_record, "waiter", "number", number,

@@ -85,6 +85,7 @@ static void push_reclaim (const struct broker *b, const struct session *s,
     reclaim.count = count;
     reclaim.within_ms = (uint64_t) within_ms;
     copy_text (reclaim.whom, sizeof reclaim.whom, whom);
+    reclaim.idle_ms = (uint64_t) b->settings.reclaim_idle_ms;
     outbox_send (out, &s->path, VERB_RECLAIM, &reclaim);
 }
 

@@ -33,7 +33,7 @@ static void take_acks (struct session *s, const struct msg_beat *in)
  * then not been armed either, and is over as if its session had been lost. */
 static int64_t patience (const struct broker *b, const struct lease *l)
 {
-    return l->r.tree ? b->settings.timing.ttl + b->settings.timing.lock_delay
+    return l->r.tree ? state_longest_ttl (b) + b->settings.timing.lock_delay
                      : 0;
 }
 
@@ -169,6 +169,7 @@ static enum err beat_ok (struct broker *b, struct call *c,
     ok->seq = s->beat_seq;
     list_news (b, s, ok);
     ok->reclaim = s->reclaim;
+    ok->idle_ms = s->reclaim ? (uint64_t) b->settings.reclaim_idle_ms : 0;
     s->reclaim = 0;
     for (uint32_t i = 0; i < strays->count; i++)
         u64s_add (&ok->stops, strays->at[i]);
@@ -188,7 +189,7 @@ enum err on_beat (struct broker *b, struct call *c)
         handlers_alarm_conflict (s, c);
     s->beat_seq = in->seq;
     s->beaten = c->now;
-    s->deadline = c->now + b->settings.timing.ttl;
+    s->deadline = c->now + state_ttl (b, s);
     take_acks (s, in);
     compare (b, c);
     list_strays (b, c, &strays);

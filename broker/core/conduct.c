@@ -102,8 +102,49 @@ static void learn (struct broker *b, const struct lease *l, int64_t now)
                                   c->learn_at, c->learn_percent, ran);
 }
 
+static struct run_record record_of (const struct lease *l, const char *outcome)
+{
+    struct run_record r = {
+        .token = l->r.token,
+        .whole_ms = l->conduct.whole,
+        .status = l->conduct.status,
+        .memory_bytes = l->conduct.memory_bytes,
+        .cpu_ms = l->conduct.cpu_ms,
+    };
+
+    copy_text (r.project, sizeof r.project, l->r.project);
+    copy_text (r.label, sizeof r.label, l->r.label);
+    copy_text (r.host, sizeof r.host, l->r.host);
+    copy_text (r.outcome, sizeof r.outcome, outcome);
+    return r;
+}
+
+static const char *end_of (const struct conduct *c)
+{
+    return c->status == 0 ? "done" : "failed";
+}
+
+/* What the tree used is told here, and not again with the reservation. One
+ * that began before this broker did has no duration: its reservation tells. */
+static void record_tree (struct lease *l, int64_t now, struct outbox *out)
+{
+    struct conduct *c = &l->conduct;
+    struct run_record r;
+
+    if (l->r.run || !c->begun)
+        return;
+    r = record_of (l, end_of (c));
+    r.whole_ms = now > c->begun ? now - c->begun : 1;
+    outbox_run (out, &r);
+    c->told = true;
+    c->reaped = false;
+    c->status = 0;
+    c->whole = 0;
+    c->memory_bytes = c->cpu_ms = 0;
+}
+
 void conduct_end (struct broker *b, struct lease *l,
-                  const struct msg_reaped *end, int64_t now)
+                  const struct msg_reaped *end, int64_t now, struct outbox *out)
 {
     struct conduct *c = &l->conduct;
     bool leads = l->r.token == end->tokens.at[0];
@@ -112,7 +153,7 @@ void conduct_end (struct broker *b, struct lease *l,
         return;
     c->reaped = true;
     c->status = (uint32_t) end->status;
-    c->whole = began (l) < l->r.granted ? since (began (l), now) : 0;
+    c->whole = began (l) == l->r.granted ? 0 : since (began (l), now);
     if (leads) {
         c->cpu_ms = end->cpu_ms > INT64_MAX - c->cpu_ms
                         ? INT64_MAX
@@ -122,6 +163,8 @@ void conduct_end (struct broker *b, struct lease *l,
         if (ended_by_itself (l))
             learn (b, l, now);
     }
+    if (out)
+        record_tree (l, now, out);
     c->begun = c->said = c->learn_at = 0;
 }
 
@@ -141,11 +184,13 @@ static const char *outcome_of (const struct lease *l, const char *why)
 
     if (was_killed (l) || strcmp (why, "killed") == 0)
         return "killed";
+    if (strcmp (why, "returned") == 0)
+        return "parked"; // what ran there goes on
     if (l->r.state == LEASE_LIMBO || is_any (why, lost))
         return "lost";
     if (strcmp (why, "reaped") != 0 || !l->conduct.reaped)
         return "released";
-    return l->conduct.status == 0 ? "done" : "failed";
+    return end_of (&l->conduct);
 }
 
 /* Its times are those of another boot's clock. */
@@ -163,25 +208,17 @@ static int64_t ended (const struct broker *b, const struct lease *l)
 void conduct_record (const struct broker *b, const struct lease *l,
                      const char *why, struct outbox *out)
 {
-    struct run_record r = {
-        .token = l->r.token,
-        .wait_ms = l->r.waited_ms,
-        .whole_ms = l->conduct.whole,
-        .status = l->conduct.status,
-        .memory_bytes = l->conduct.memory_bytes,
-        .cpu_ms = l->conduct.cpu_ms,
-        .eta_low_ms = l->r.eta_low_ms,
-        .eta_high_ms = l->r.eta_high_ms,
-    };
+    struct run_record r = record_of (l, outcome_of (l, why));
 
     if (l->damaged)
         return;
+    r.wait_ms = l->r.waited_ms;
+    r.eta_low_ms = l->r.eta_low_ms;
+    r.eta_high_ms = l->r.eta_high_ms;
     if (!is_of_another_boot (b, l))
         r.run_ms = since (l->r.granted, ended (b, l));
-    copy_text (r.project, sizeof r.project, l->r.project);
-    copy_text (r.label, sizeof r.label, l->r.label);
-    copy_text (r.host, sizeof r.host, l->r.host);
-    copy_text (r.outcome, sizeof r.outcome, outcome_of (l, why));
+    if (l->conduct.told && !l->r.tree) // the label was theirs
+        r.label[0] = '\0';
     outbox_run (out, &r);
 }
 

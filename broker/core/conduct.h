@@ -5,11 +5,10 @@
  * only if the tree ended by itself: what was killed or lost, and what a signal ended, says
  * nothing of how long the work takes.
  *
- * A slot has one record, from its grant to its end. A reservation that was
- * filled several times has one too, with the last status, the largest memory
- * and all processor time; the duration of each of its trees was learnt. Of the
- * slots of one tree that same one has memory and time. A tree that was parked
- * has one for each time that it held slots.
+ * A slot has one record, from its grant to its end. A tree that ends in a
+ * reservation that goes on has one of its own, which holds no slot time: the
+ * reservation's counts that. Of the slots of one tree that same one has memory
+ * and time. A tree that was parked has one for each time that it held slots.
  */
 #ifndef SLOTBUS_CONDUCT_H
 #define SLOTBUS_CONDUCT_H
@@ -25,9 +24,12 @@ void conduct_begin (struct lease *l, int64_t now);
 void conduct_return (struct lease *l, const struct lease *from);
 /* What it says of its progress may have changed. */
 void conduct_progress (struct lease *l, int64_t now);
-/* Its tree has ended, so much is known; before the lease forgets the tree. */
+/* Its tree has ended, so much is known; before the lease forgets the tree.
+ * `out`: its reservation goes on, and this is recorded; NULL: the slot ends
+ * with it. */
 void conduct_end (struct broker *b, struct lease *l,
-                  const struct msg_reaped *end, int64_t now);
+                  const struct msg_reaped *end, int64_t now,
+                  struct outbox *out);
 /* The slot is about to be free. `why`: as in the journal. */
 void conduct_record (const struct broker *b, const struct lease *l,
                      const char *why, struct outbox *out);

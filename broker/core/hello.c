@@ -52,7 +52,7 @@ static enum err welcome (struct broker *b, struct call *c, struct session *s)
     copy_text (w->broker, sizeof w->broker, b->meta.broker);
     w->own_host = s->r.own;
     w->beat_ms = (uint64_t) t->beat;
-    w->ttl_ms = (uint64_t) t->ttl;
+    w->ttl_ms = (uint64_t) (s->r.ttl_ms ? s->r.ttl_ms : t->ttl);
     w->notice_ms = (uint64_t) t->notice;
     w->grace_ms = (uint64_t) t->grace;
     w->kill_confirm_ms = (uint64_t) t->kill_confirm;
@@ -82,6 +82,7 @@ static struct session_record record_of (const struct broker *b,
         .shim = {(int32_t) in->pid, (int64_t) in->start},
         .cores = (uint32_t) in->cores,
         .memory_bytes = in->memory_bytes,
+        .ttl_ms = b->settings.timing.ttl,
     };
     bool here = r.own || strcmp (in->machine, b->self.machine) == 0;
 
@@ -205,7 +206,7 @@ static void adopt (struct broker *b, struct call *c, struct session *s)
 /* Now, or T after its last beat: then the new boot is believed. */
 static void free_old_boot (struct broker *b, struct call *c, struct lease *l)
 {
-    int64_t at = l->beaten + b->settings.timing.ttl;
+    int64_t at = l->beaten + state_longest_ttl (b);
 
     l->rebooted = true;
     if (at <= c->now)

@@ -40,7 +40,7 @@ static void contest (struct broker *b, struct call *c, struct session *old)
 static enum err check_boots (struct broker *b, struct call *c,
                              const struct session_record *r)
 {
-    int64_t ttl = b->settings.timing.ttl;
+    int64_t ttl = state_longest_ttl (b);
     enum err e = ERR_NONE;
 
     for (size_t i = 0; i < b->sessions.count; i++) {

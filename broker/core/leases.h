@@ -30,8 +30,9 @@ struct conduct {
     bool killed;     // was KILLING once
     bool reaped;     // a tree ended under it:
     uint32_t status; // of the last one,
-    int64_t whole;   // and how long it ran if it was parked meanwhile; else 0
+    int64_t whole;   // and how long it ran if that is not the slot's time
     uint64_t memory_bytes, cpu_ms;
+    bool told; // trees that filled it have records
 };
 
 struct lease {

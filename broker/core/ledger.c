@@ -84,8 +84,18 @@ static void settle_priority (struct broker *b, struct project *p,
     ledger_project (b, p, out);
 }
 
+/* Before anybody is told of it. */
+static void settle_ttl (struct broker *b, struct outbox *out)
+{
+    if (b->settings.timing.ttl <= b->meta.ttl_ms)
+        return;
+    b->meta.ttl_ms = b->settings.timing.ttl;
+    ledger_meta (b, out);
+}
+
 void ledger_settle (struct broker *b, struct outbox *out)
 {
+    settle_ttl (b, out);
     settle_max (b, out);
     settle_policy (b, out);
     for (size_t i = 0; i < b->projects.count; i++)
@@ -255,7 +265,7 @@ struct session *ledger_begin (struct broker *b, const struct session_record *r,
 
     s->r = *r;
     s->seen = s->beaten = now;
-    s->deadline = now + b->settings.timing.ttl;
+    s->deadline = now + state_ttl (b, s);
     s->project = projects_have (&b->projects, r->project, &b->settings);
     if (r->display[0] && !s->project->configured)
         copy_text (s->project->display, sizeof s->project->display, r->display);

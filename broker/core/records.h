@@ -51,6 +51,8 @@ struct session_record {
     uint64_t memory_bytes;          // likewise
     uint64_t seq_high;              // highest request seq accepted
     uint64_t seq_mask;              // bit i: seq_high - i was accepted
+    int64_t ttl_ms;                 // T as its WELCOME said, whatever the
+                                    // configuration says since; 0 = not known
 };
 
 /* A counted slot. A released one has no record. */
@@ -120,6 +122,7 @@ struct meta_record {
     uint32_t policy;                // by SET_POLICY: 1 + enum policy, 0 = by
                                     // the configuration
     uint32_t config_policy;         // 1 + what the configuration said then
+    int64_t ttl_ms;                 // the longest T that was ever told
 };
 
 /* What people said of a project; none of it: no record. */
@@ -140,10 +143,12 @@ struct run_record {
     char project[MAX_KEY_BYTES + 1];
     char label[257];
     char host[65];
-    int64_t wait_ms, run_ms;
-    int64_t whole_ms; // of its tree from its start, if that was parked; else 0
+    int64_t wait_ms;
+    int64_t run_ms;   // that it was held; 0: a tree in a reservation
+    int64_t whole_ms; // of its tree from its start, if that is not run_ms; else
+                      // 0
     char outcome[17];               // "done", "failed", "killed", "lost",
-                                    // "released"
+                                    // "released", "parked"
     uint32_t status;                // exit status of its command
     uint64_t memory_bytes, cpu_ms;  // of its tree; 0 = not known
     int64_t eta_low_ms, eta_high_ms;

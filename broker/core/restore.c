@@ -156,7 +156,8 @@ static void resume_lease (struct broker *b, struct lease *l, int64_t now,
 {
     const struct timing *t = &b->settings.timing;
     bool held = sessions_find (&b->sessions, l->r.session) != NULL;
-    int64_t until = l->r.own ? INT64_MAX : now + t->ttl + t->lock_delay;
+    int64_t until =
+        l->r.own ? INT64_MAX : now + state_longest_ttl (b) + t->lock_delay;
 
     l->r.since = past (l->r.since, now);
     l->r.granted = past (l->r.granted, now);
@@ -205,7 +206,7 @@ void broker_start (struct broker *b, int64_t now, struct outbox *out)
         struct session *s = b->sessions.at[i];
 
         s->seen = s->beaten = now;
-        s->deadline = now + b->settings.timing.ttl;
+        s->deadline = now + state_ttl (b, s);
     }
     for (size_t i = 0; i < leases_count (&b->leases); i++)
         resume_lease (b, leases_at (&b->leases, i), now, out);

@@ -259,7 +259,7 @@ static void tell (struct broker *b, struct waiter *w, int64_t now,
     struct outlook outlook;
     bool news, again;
 
-    if (w->unanswered && w->t.nowait)
+    if (w->unanswered && (w->t.nowait || dispatch_is_gathering (&w->t)))
         return;
     dispatch_explain (&b->dispatch, &w->t, now, &outlook);
     news = is_news (w, &outlook) || outlook_is_news (w, now);
@@ -309,8 +309,8 @@ static void tell_heads (struct broker *b, struct lane *lane, int64_t now,
     lane->told = first ? first->number : 0;
 }
 
-/* Returns whether it has its answer. One that would not wait has none before it
- * is known whether it must. */
+/* Returns whether it has its answer: what is gathered is decided in a moment,
+ * and one that would not wait has none before it is known whether it must. */
 static bool answer (struct broker *b, struct waiter *w, int64_t now,
                     struct outbox *out)
 {
@@ -326,7 +326,7 @@ static bool answer (struct broker *b, struct waiter *w, int64_t now,
     if (!w->stored)
         ledger_store_waiter (b, w, out);
     tell (b, w, now, out);
-    return true;
+    return !w->unanswered;
 }
 
 static void tell_unanswered (struct broker *b, int64_t now, struct outbox *out)

@@ -179,12 +179,12 @@ static void reap_one (struct broker *b, struct call *c, uint64_t token,
         u64s_add (&ret_released->kept, token); // of a tree before this one
     } else if (in->keep && l->r.state == LEASE_ACTIVE) {
         note_news (l, in->seq);
-        conduct_end (b, l, in, c->now);
+        conduct_end (b, l, in, c->now, c->out);
         make_idle (b, l, c);
         u64s_add (&ret_released->kept, token);
     } else if (l->r.tree) {
         u64s_add (&ret_released->tokens, token);
-        conduct_end (b, l, in, c->now);
+        conduct_end (b, l, in, c->now, NULL);
         ledger_release (b, l, "reaped", c->out);
     } else { // stopped, and maybe never heard of
         u64s_add (&ret_released->tokens, token);

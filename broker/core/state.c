@@ -164,6 +164,23 @@ unsigned state_effective (const struct broker *b)
     return sum < most ? (unsigned) sum : most;
 }
 
+static int64_t longer (int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+int64_t state_longest_ttl (const struct broker *b)
+{
+    return longer (b->meta.ttl_ms, b->settings.timing.ttl);
+}
+
+int64_t state_ttl (const struct broker *b, const struct session *s)
+{
+    if (s->r.ttl_ms == 0)
+        return state_longest_ttl (b);
+    return longer (s->r.ttl_ms, b->settings.timing.ttl);
+}
+
 int64_t state_stall (const struct broker *b)
 {
     int64_t stall = b->settings.timing.beat;

@@ -90,6 +90,11 @@ void state_relieve (struct broker *b, struct pool *pool, int64_t now,
 unsigned state_limit (const struct broker *b, const struct project *p,
                       const struct pool *pool);
 unsigned state_effective (const struct broker *b);
+/* T of a session: as it was told, or longer if the configuration says so since
+ * (R2: its holders rely on what they were told). */
+int64_t state_ttl (const struct broker *b, const struct session *s);
+/* The same of whoever may still rely on it. */
+int64_t state_longest_ttl (const struct broker *b);
 /* Is `l` in LIMBO, and `s` the successor of who held it? */
 bool state_succeeds (const struct session *s, const struct lease *l);
 /* The round answers a STATUS. project "": all. */

@@ -97,6 +97,35 @@ def history_outlives_the_broker_and_teaches_the_next_one(place):
 
 
 @case
+def what_filled_a_reservation_is_in_the_history_and_teaches_the_next_broker(place):
+    place.configure()
+    broker = place.broker()
+    supervisor = Supervisor(place, "consilio")
+    supervisor.tell("slotbus request consilio 1 --watch $$; for i in 1 2 3 4 5 6; do "
+                    "slotbus run -p consilio -l build -- /usr/bin/python3 -c 'import time; time.sleep(0.3)'; done; "
+                    "slotbus release consilio 1 --watch $$; echo given")
+    supervisor.shell.wait_line("^given$", "stdout")
+    seen = ended(place, "consilio", 7)
+    held, runs = seen["runs"][0], seen["runs"][1:]
+    assert (held["outcome"], held["label"], held["memory_bytes"], held["cpu_ms"]) == ("released", "", None, None), held
+    assert all((r["outcome"], r["label"], r["token"]) == ("done", "build", held["token"]) for r in runs), runs
+    assert all(r["run_ms"] >= 300 and r["memory_bytes"] and r["cpu_ms"] for r in runs), runs
+    assert sum(r["run_ms"] for r in runs) <= held["run_ms"], seen
+    assert sum(d["slot_ms"] for d in seen["days"]) == held["run_ms"], seen      # not twice
+    assert sum(d["slots"] for d in seen["days"]) == 1 == seen["total"], seen
+    label, = seen["labels"]
+    assert (label["label"], label["runs"]) == ("build", 6), label
+    assert label["memory_p90_bytes"] > 1 << 20 and 300 <= label["run_p50_ms"] <= label["run_p90_ms"], label
+    broker.signal(signal.SIGTERM)
+    assert broker.wait_exit() == 0
+    place.broker()
+    supervisor.run("echo running $$\nsleep 600\n", options="-l build")
+    supervisor.started(1)
+    seen = wait_until(lambda: project(place, "consilio")["eta_s"], "a forecast")
+    assert 1 <= seen[0] <= seen[1], seen
+
+
+@case
 def forecasts_are_stored_and_scored(place):
     place.configure()
     place.broker()
@@ -174,7 +203,7 @@ def empty_history_says_so_and_is_no_failure(place):
     assert code == 0 and out.startswith("Nothing of consilio has ended since 2"), out
     assert history(place, "consilio") | {"since_ms": 0} == {
         "schema": 1, "project": "consilio", "since_ms": 0, "total": 0, "scored": 0, "inside": 0, "days": [],
-        "runs": [], "accuracy": []}
+        "labels": [], "runs": [], "accuracy": []}
 
 
 @case
@@ -194,6 +223,10 @@ def table_fits_the_terminal_and_shows_no_foreign_bytes(place):
     code, out, _ = place.run("slotbus", "history", "consilio")
     assert code == 0 and "Newest runs:" in out and "\x1b" not in out and r"\x1b[31mred" in out, out
     assert out.count("done") == 3, out
+    assert re.search(r"^By label:$", out, re.M), out
+    assert re.search(r"^   \\x1b\[31mred +3  \d+ ms / .* +\d+ MB +\d+ m?s$", out, re.M), out
+    assert len(re.findall(r"  \d+ ms +\d+ ms +\d+ MB +\d+ ms +done$", out, re.M)) == 3, out
+    assert max(map(len, out.splitlines())) <= 80, out
 
 
 @case

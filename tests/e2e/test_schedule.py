@@ -144,8 +144,7 @@ def three_that_ask_together_get_the_shares_of_the_seed_also_across_a_kill(place)
     broker = place.broker()
     waiters = {name: ask(place, supervisor(place), name, count)
                for name, count in (("consilio", 10), ("openhorizon", 8), ("odin", 6))}
-    for waiter in waiters.values():
-        waiter.wait_line("^Waiting for slots .*PACING: what is asked for at the same time is gathered")
+    wait_until(lambda: [w["reason"] for w in status(place)["queue"]] == ["PACING"] * 3, "the three are gathered")
     again(place, broker, signal.SIGKILL)
     for name, words in (("consilio", "8 of 10"), ("openhorizon", "7 of 8"), ("odin", "5 of 6")):
         assert waiters[name].wait_exit() == 0
@@ -169,6 +168,21 @@ def idle_reservations_go_to_whom_they_were_asked_back_for(place):
     assert agent.process.poll() is None                     # what works is not asked for
     agent.process.stdin.close()
     assert agent.wait_exit() == 1
+
+
+@day
+def what_counts_as_idle_can_be_lowered_while_shims_live(place):
+    place.configure(max_slots=4, max_per_project=4, policy="fair", reclaim_idle="10m")
+    broker = place.broker()
+    who, other = supervisor(place), supervisor(place)
+    request(place, who, "consilio", 4)
+    waiter = place.start(*REQUEST, "odin", "2", "--min", "2", env=by(other))
+    waiter.wait_line("^Waiting for slots", "stderr")
+    place.configure(max_slots=4, max_per_project=4, policy="fair", reclaim_idle="300ms")
+    broker.signal(signal.SIGHUP)
+    assert waiter.wait_exit() == 0
+    assert waiter.text("stdout").startswith("Granted 2 slots to odin: "), waiter.text("stdout")
+    assert row_of(place, "consilio")["held"] == 2
 
 
 @day

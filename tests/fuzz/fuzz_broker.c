@@ -139,7 +139,9 @@ static void check_waiters (const struct broker *b, int64_t now)
 
         dispatch_explain (&b->dispatch, &w->t, now, &outlook);
         must (outlook.reason != REASON_NONE && outlook.position >= 1 &&
-                  outlook.detail[0] && (!w->unanswered || w->t.nowait),
+                  outlook.detail[0] &&
+                  (!w->unanswered || w->t.nowait ||
+                   dispatch_is_gathering (&w->t)),
               "a waiter without a reason");
         must (sessions_find (&b->sessions, w->r.session) == w->session,
               "a waiter of nobody");

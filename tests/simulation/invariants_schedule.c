@@ -67,15 +67,21 @@ static bool is_granted (const struct sim *s, const struct msg_request *m)
 }
 
 /* Of the REQUEST that joins the queue now: what it is content with. Once it is
- * there a resend changes nothing. */
+ * there a resend changes nothing; where the wish was forgotten since, it is as
+ * it was then. */
 void schedule_heard (struct sim *s, const struct msg_request *m)
 {
     const struct broker *b = s->broker.core;
     const struct session *from = sessions_find (&b->sessions, m->session);
+    const struct waiter *w =
+        from ? table_find (&b->waiters, session_number (from, m->seq)) : NULL;
     struct wish *a = invariants_asked (s, m->session, m->seq);
 
-    if (a && a->any && from && !session_number (from, m->seq) && !a->first &&
-        !is_granted (s, m))
+    if (!a || !a->any || !from || a->first || is_granted (s, m))
+        return;
+    if (w)
+        a->min = w->r.min == 1 ? 1 : a->count;
+    else
         a->min = b->settings.policy == POLICY_FAIR && !m->parked ? 1 : a->count;
 }
 

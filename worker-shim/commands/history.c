@@ -21,8 +21,9 @@ const struct command command_history = {
     .usage = "[P] [--since D] [--accuracy] [--json]",
     .summary = "what ran, how long it took and waited",
     .help = "Slot-hours, waits and kills of each project and day (UTC); of\n"
-            "project P its newest runs too. A slot counts on the day on which\n"
-            "it was free again. Kept for 90 days.\n"
+            "project P also what the agents of each label took (time, waits,\n"
+            "memory, CPU), and its newest runs. A slot counts on the day on\n"
+            "which it was free again. Kept for 90 days.\n"
             "\n"
             "      --since D   7d, 2h, or a day: 2026-11-01 (default 7d)\n"
             "      --accuracy  how often runs ended within their forecast\n"
@@ -30,10 +31,16 @@ const struct command command_history = {
     .examples = "  slotbus history\n"
                 "  slotbus history consilio --since 30d\n"
                 "  slotbus history --accuracy --since 2026-11-01\n"
-                "  slotbus history consilio --json | jq '.runs[].run_ms'\n",
+                "  slotbus history consilio --json | jq '.runs[].run_ms'\n"
+                "  slotbus history consilio --json | jq '.labels'\n",
     .run = run_history};
 
-enum { SHOWN_RUNS = 20, MAX_PAGES = 4096 };
+enum {
+    SHOWN_RUNS = 20,
+    SHOWN_LABELS = 20,
+    SUMMED_PAGES = 64, // that labels are summed up of, where people look
+    MAX_PAGES = 4096
+};
 
 static const uint64_t DAY_MS = 86400000;
 
@@ -67,7 +74,8 @@ static int ask_pages (struct ask *a, struct history_view *v, bool days,
             v->all.inside = ok->inside;
         }
         history_view_add (v, ok);
-        if (ok->next == 0 || (in.cursor && ok->next >= in.cursor))
+        v->cut = ok->next && (!in.cursor || ok->next < in.cursor);
+        if (!v->cut)
             break;
         in.cursor = ok->next;
     }
@@ -118,7 +126,7 @@ static int ask_all (struct ask *a, const struct wish *w, struct history_view *v)
     if (rc == 0 && w->accuracy)
         rc = ask_accuracies (a, v);
     if (rc == 0 && w->project[0] && !w->accuracy)
-        rc = ask_pages (a, v, false, w->json ? MAX_PAGES : 1);
+        rc = ask_pages (a, v, false, w->json ? MAX_PAGES : SUMMED_PAGES);
     return rc;
 }
 
@@ -158,6 +166,7 @@ static void show (const struct wish *w, const struct history_view *v)
         history_view_days (stdout, v, columns (), say_emoji (stdout));
         if (w->project[0] && v->run_count) {
             putchar ('\n');
+            history_view_labels (stdout, v, columns (), SHOWN_LABELS);
             history_view_runs (stdout, v, columns (), SHOWN_RUNS);
         }
     }

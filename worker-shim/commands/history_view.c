@@ -7,13 +7,15 @@
 #include <time.h>
 
 #include "bus/base.h"
+#include "commands/history_labels.h"
 #include "commands/say.h"
 
 enum {
     LEAST_BAR = 6, // columns
     GOOD_BAR = 16,
     MOST_BAR = 48,
-    RUN_FIGURES = 56,
+    RUN_FIGURES = 63,
+    LABEL_FIGURES = 62,
     FORECAST = 20,
     LEAST_LABEL = 12,
     MOST_LABEL = 40
@@ -192,14 +194,11 @@ static char *outcome (const struct row_lease_run *r, char *ret_text,
 }
 
 /* Cut so that columns stay where they are; between two characters. */
-static char *label (const struct row_lease_run *r, size_t width, char *ret_text,
-                    size_t size)
+static char *fit (const char *text, size_t width, char *ret_text, size_t size)
 {
-    char slot[40];
     size_t at = 0, columns = 0;
 
-    snprintf (slot, sizeof slot, "slot %llu", (unsigned long long) r->token);
-    say_clean (r->label[0] ? r->label : slot, ret_text, size);
+    say_clean (text, ret_text, size);
     for (; ret_text[at]; at++) {
         if (((unsigned char) ret_text[at] & 0xc0) == 0x80)
             continue;
@@ -215,19 +214,69 @@ static char *label (const struct row_lease_run *r, size_t width, char *ret_text,
     return ret_text;
 }
 
+static char *label (const struct row_lease_run *r, size_t width, char *ret_text,
+                    size_t size)
+{
+    char slot[40];
+
+    snprintf (slot, sizeof slot, "slot %llu", (unsigned long long) r->token);
+    return fit (r->label[0] ? r->label : slot, width, ret_text, size);
+}
+
+/* Less than one is one. */
+static char *memory (uint64_t bytes, char *ret_text, size_t size)
+{
+    uint64_t mb = (bytes >> 20) + (bytes % (1 << 20) != 0);
+
+    if (bytes == 0)
+        snprintf (ret_text, size, "-");
+    else if (mb < 1000)
+        snprintf (ret_text, size, "%llu MB", (unsigned long long) mb);
+    else
+        snprintf (ret_text, size, bytes >> 30 < 100 ? "%.1f GB" : "%.0f GB",
+                  (double) bytes / (1 << 30));
+    return ret_text;
+}
+
+static char *processor (uint64_t ms, char *ret_text, size_t size)
+{
+    if (ms == 0)
+        snprintf (ret_text, size, "-");
+    else
+        say_age (ms, ret_text, size);
+    return ret_text;
+}
+
+/* "10-04 13:05": nothing is kept for a year. */
+static const char *moment (uint64_t ms, char *ret_text, size_t size)
+{
+    const char *text = history_view_date (ms, true, ret_text, size);
+    const char *month = strchr (text, '-');
+
+    return month ? month + 1 : text;
+}
+
+static int room_for (unsigned width, unsigned used)
+{
+    unsigned room = width > used + LEAST_LABEL ? width - used : LEAST_LABEL;
+
+    return (int) (room < MOST_LABEL ? room : MOST_LABEL);
+}
+
 static void run_line (FILE *out, const struct row_lease_run *r, size_t width,
                       bool with_forecast)
 {
-    char when[24], name[1100], ran[24], waited[24], range[64], end[128];
+    char when[24], name[1100], text[128];
 
-    fprintf (out, "   %s  %s  %-8s",
-             history_view_date (r->ended_ms, true, when, sizeof when),
+    fprintf (out, "   %-11s  %s  %-6s", moment (r->ended_ms, when, sizeof when),
              label (r, width, name, sizeof name),
-             say_age (r->run_ms, ran, sizeof ran));
+             say_age (r->run_ms, text, sizeof text));
     if (with_forecast)
-        fprintf (out, "  %-18s", forecast (r, range, sizeof range));
-    fprintf (out, "  %-8s  %s\n", say_age (r->wait_ms, waited, sizeof waited),
-             outcome (r, end, sizeof end));
+        fprintf (out, "  %-18s", forecast (r, text, sizeof text));
+    fprintf (out, "  %-6s", say_age (r->wait_ms, text, sizeof text));
+    fprintf (out, "  %-7s", memory (r->memory_bytes, text, sizeof text));
+    fprintf (out, "  %-6s", processor (r->cpu_ms, text, sizeof text));
+    fprintf (out, "  %s\n", outcome (r, text, sizeof text));
 }
 
 /* Narrow, the forecast goes; labels take what is left. */
@@ -235,17 +284,64 @@ void history_view_runs (FILE *out, const struct history_view *v, unsigned width,
                         size_t most)
 {
     bool with_forecast = width >= RUN_FIGURES + FORECAST + LEAST_LABEL;
-    unsigned used = RUN_FIGURES + (with_forecast ? FORECAST : 0);
-    int room = width > used + LEAST_LABEL ? (int) (width - used) : LEAST_LABEL;
+    int room = room_for (width, RUN_FIGURES + (with_forecast ? FORECAST : 0));
 
-    room = room < MOST_LABEL ? room : MOST_LABEL;
-    fprintf (out, "Newest runs:\n   %-16s  %-*s  %-8s", "ended (UTC)", room,
+    fprintf (out, "Newest runs:\n   %-11s  %-*s  %-6s", "ended (UTC)", room,
              "label", "ran");
     if (with_forecast)
         fprintf (out, "  %-18s", "forecast");
-    fprintf (out, "  %-8s  %s\n", "waited", "end");
+    fprintf (out, "  %-6s  %-7s  %-6s  %s\n", "waited", "memory", "CPU", "end");
     for (size_t i = 0; i < v->run_count && i < most; i++)
         run_line (out, &v->runs[i], (size_t) room, with_forecast);
+}
+
+/* ---- labels ---- */
+
+static void label_line (FILE *out, const struct label_sum *s, size_t width)
+{
+    char name[1100], text[64];
+
+    fprintf (out, "   %s  %5llu",
+             fit (s->label[0] ? s->label : "(none)", width, name, sizeof name),
+             (unsigned long long) s->runs);
+    fprintf (out, "  %-15s",
+             pair (s->run_p50_ms, s->run_p90_ms, text, sizeof text));
+    fprintf (out, "  %-15s",
+             pair (s->wait_p50_ms, s->wait_p90_ms, text, sizeof text));
+    fprintf (out, "  %-7s", memory (s->memory_p90_bytes, text, sizeof text));
+    fprintf (out, "  %s\n", processor (s->cpu_ms, text, sizeof text));
+}
+
+static void label_head (FILE *out, const struct history_view *v, int room)
+{
+    if (v->cut)
+        fprintf (out, "By label, of the newest %llu:\n",
+                 (unsigned long long) v->run_count);
+    else
+        fputs ("By label:\n", out);
+    fprintf (out, "   %-*s  %5s  %-15s  %-15s  %-7s  %s\n", room, "label",
+             "runs", "run p50 / p90", "wait p50 / p90", "mem p90", "CPU/run");
+}
+
+void history_view_labels (FILE *out, const struct history_view *v,
+                          unsigned width, size_t most)
+{
+    int room = room_for (width, LABEL_FIGURES);
+    struct label_sum *sums;
+    size_t count = history_labels_sum (v->runs, v->run_count, &sums);
+
+    if (count == 0) {
+        free (sums);
+        return;
+    }
+    label_head (out, v, room);
+    for (size_t i = 0; i < count && i < most; i++)
+        label_line (out, &sums[i], (size_t) room);
+    if (count > most)
+        fprintf (out, "   and %llu more: --json has all\n",
+                 (unsigned long long) (count - most));
+    fputc ('\n', out);
+    free (sums);
 }
 
 /* ---- accuracy ---- */
@@ -321,6 +417,28 @@ static json_t *run_of (const struct row_lease_run *r)
             : json_null ());
 }
 
+static json_t *label_of (const struct label_sum *s)
+{
+    return json_pack (
+        "{so so so so so so so so}", "label", text (s->label), "runs",
+        whole (s->runs), "run_p50_ms", whole (s->run_p50_ms), "run_p90_ms",
+        whole (s->run_p90_ms), "wait_p50_ms", whole (s->wait_p50_ms),
+        "wait_p90_ms", whole (s->wait_p90_ms), "memory_p90_bytes",
+        known (s->memory_p90_bytes), "cpu_ms_per_run", known (s->cpu_ms));
+}
+
+static json_t *labels_of (const struct history_view *v)
+{
+    json_t *labels = json_array ();
+    struct label_sum *sums;
+    size_t count = history_labels_sum (v->runs, v->run_count, &sums);
+
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new (labels, label_of (&sums[i]));
+    free (sums);
+    return labels;
+}
+
 static json_t *accuracy_of (const struct accuracy *a)
 {
     return json_pack ("{so so so so}", "project",
@@ -340,12 +458,12 @@ void history_view_json (FILE *out, const struct history_view *v)
         json_array_append_new (runs, run_of (&v->runs[i]));
     for (size_t i = 0; i < v->accuracy_count; i++)
         json_array_append_new (accuracies, accuracy_of (&v->accuracies[i]));
-    all =
-        json_pack ("{si so so so so so so so so}", "schema", 1, "project",
-                   v->project[0] ? text (v->project) : json_null (), "since_ms",
-                   whole (v->since_ms), "total", whole (v->all.total), "scored",
-                   whole (v->all.scored), "inside", whole (v->all.inside),
-                   "days", days, "runs", runs, "accuracy", accuracies);
+    all = json_pack ("{si so so so so so so so so so}", "schema", 1, "project",
+                     v->project[0] ? text (v->project) : json_null (),
+                     "since_ms", whole (v->since_ms), "total",
+                     whole (v->all.total), "scored", whole (v->all.scored),
+                     "inside", whole (v->all.inside), "days", days, "labels",
+                     labels_of (v), "runs", runs, "accuracy", accuracies);
     json_dumpf (all, out, JSON_COMPACT);
     fputc ('\n', out);
     json_decref (all);

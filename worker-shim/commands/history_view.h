@@ -26,6 +26,7 @@ struct history_view {
     struct row_lease_run *runs;
     struct accuracy *accuracies; // of each project
     size_t day_count, run_count, accuracy_count;
+    bool cut; // there are older runs
 };
 
 /* Add a page; public for tests. */
@@ -38,6 +39,10 @@ void history_view_days (FILE *out, const struct history_view *v,
 /* At most so many. */
 void history_view_runs (FILE *out, const struct history_view *v, unsigned width,
                         size_t most);
+/* What the agents of each label took; at most so many labels, and an empty
+ * line. Nothing, if there was no agent. */
+void history_view_labels (FILE *out, const struct history_view *v,
+                          unsigned width, size_t most);
 void history_view_accuracy (FILE *out, const struct history_view *v);
 /* One object with "schema": 1 on one line; always valid UTF-8. */
 void history_view_json (FILE *out, const struct history_view *v);

@@ -165,7 +165,7 @@ static void on_beat_ok (struct shim *s, const struct msg_beat_ok *in,
     if (!tenure_beat_ok (&s->tenure, in->seq))
         return;
     shim_arm_all (s, out);
-    shim_reclaim (s, in->reclaim, "", now, out);
+    shim_reclaim (s, in->reclaim, in->idle_ms, "", now, out);
 }
 
 /* ---- OK and ERROR ---- */
@@ -341,7 +341,8 @@ static void heed (struct shim *s, const struct msg *in, int64_t now,
     switch (in->verb) {
     case VERB_BEAT_OK: on_beat_ok (s, &in->beat_ok, now, out); break;
     case VERB_RECLAIM:
-        shim_reclaim (s, in->reclaim.count, in->reclaim.whom, now, out);
+        shim_reclaim (s, in->reclaim.count, in->reclaim.idle_ms,
+                      in->reclaim.whom, now, out);
         break;
     case VERB_GRANT: on_grant (s, &in->grant, out); break;
     case VERB_QUEUED: on_queued (s, &in->queued, out); break;

@@ -17,30 +17,27 @@ void shim_note_idle (struct shim *s, int64_t now)
     }
 }
 
-static bool may_go (const struct shim *s, const struct slot *slot, int64_t now)
-{
-    return slot->state == SLOT_IDLE && slot->idle_since &&
-           now - slot->idle_since >= s->tenure.reclaim_idle_ms;
-}
-
-static struct slot *newest (struct shim *s, int64_t now)
+/* The newest of those that were idle then and since. */
+static struct slot *newest (struct shim *s, int64_t then)
 {
     struct slot *found = NULL;
 
     for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
-        if (may_go (s, at, now) && (!found || at->token > found->token))
+        if (at->state == SLOT_IDLE && at->idle_since &&
+            at->idle_since <= then && (!found || at->token > found->token))
             found = at;
     }
     return found;
 }
 
-void shim_reclaim (struct shim *s, uint64_t count, const char *whom,
-                   int64_t now, struct actions *out)
+void shim_reclaim (struct shim *s, uint64_t count, uint64_t idle_ms,
+                   const char *whom, int64_t now, struct actions *out)
 {
+    int64_t idle = idle_ms ? (int64_t) idle_ms : s->tenure.reclaim_idle_ms;
     uint64_t given = 0;
     struct slot *slot;
 
-    while (given < count && (slot = newest (s, now))) {
+    while (given < count && (slot = newest (s, now - idle))) {
         shim_release_slot (slot);
         given++;
     }

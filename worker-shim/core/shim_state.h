@@ -157,9 +157,10 @@ void shim_end_parking (struct shim *s, struct run *run, struct actions *out);
 /* ---- shim_reclaim.c ---- */
 /* Since when reservations are idle: at the end of each turn. */
 void shim_note_idle (struct shim *s, int64_t now);
-/* Others want up to `count` of the slots that nobody uses here. */
-void shim_reclaim (struct shim *s, uint64_t count, const char *whom,
-                   int64_t now, struct actions *out);
+/* Others want up to `count` of the slots that nobody has used here for
+ * `idle_ms`; 0: for as long as WELCOME said. */
+void shim_reclaim (struct shim *s, uint64_t count, uint64_t idle_ms,
+                   const char *whom, int64_t now, struct actions *out);
 
 /* ---- shim_ending.c ---- */
 void shim_release_slot (struct slot *slot);

@@ -40,7 +40,8 @@ struct tenure {
     bool own_host;           // the broker says that it is on our host
     int64_t beat_ms, ttl_ms; // dictated by WELCOME, like the next five
     int64_t notice_ms, grace_ms, confirm_ms, drift_ms, linger_ms;
-    int64_t reclaim_idle_ms; // what was idle for less is not given back
+    int64_t reclaim_idle_ms; // what was idle for less is not given back,
+                             // if RECLAIM does not say otherwise
     int64_t anchor;
     int64_t first_hello; // when the present nonce was first sent
     int64_t sample_ms;   // between two SAMPLEs; 0 = none are wanted

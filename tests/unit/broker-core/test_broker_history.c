@@ -196,7 +196,7 @@ static void each_slot_of_a_tree_has_a_record_and_one_what_it_used (void **state)
     stage_destroy (st);
 }
 
-static void reservation_that_was_filled_twice_has_one_record (void **state)
+static void tree_in_a_reservation_is_recorded_without_slot_time (void **state)
 {
     struct stage *st = stage_create (4);
     struct actor *a = stage_shim (st, "alpha");
@@ -204,7 +204,9 @@ static void reservation_that_was_filled_twice_has_one_record (void **state)
     (void) state;
 
     for (unsigned i = 0; i < 2; i++) {
-        act_started (st, a, token);
+        make_started (st, a, token);
+        strcpy (st->msg.started.label, "auth");
+        stage_tell (st, a);
         stage_sleep (st, MINUTE);
         make_reaped (st, a, token);
         st->msg.reaped.keep = true;
@@ -212,13 +214,38 @@ static void reservation_that_was_filled_twice_has_one_record (void **state)
         st->msg.reaped.cpu_ms = 1000;
         st->msg.reaped.memory_bytes = 5000 - i;
         stage_tell (st, a);
-        assert_int_equal (st->runs, 0);
+        assert_record (st, i ? "failed" : "done", 0);
+        assert_int_equal (st->run.run_ms, 0);
+        assert_in_range (st->run.whole_ms, MINUTE, MINUTE + 1000);
+        assert_string_equal (st->run.label, "auth");
+        assert_int_equal (st->run.status, i);
+        assert_int_equal (st->run.cpu_ms, 1000);
+        assert_int_equal (st->run.memory_bytes, 5000 - i);
+        st->runs = 0;
     }
     act_release (st, a, token);
     assert_record (st, "released", 2 * MINUTE);
-    assert_int_equal (st->run.status, 1);
-    assert_int_equal (st->run.cpu_ms, 2000);
-    assert_int_equal (st->run.memory_bytes, 5000);
+    assert_string_equal (st->run.label, ""); // that was said of the trees
+    assert_int_equal (st->run.status, 0);
+    assert_int_equal (st->run.cpu_ms, 0);
+    assert_int_equal (st->run.whole_ms, 0);
+    stage_destroy (st);
+}
+
+static void tree_that_ends_with_its_reservation_has_its_own_duration (void **s)
+{
+    struct stage *st = stage_create (4);
+    struct actor *a = stage_shim (st, "alpha");
+    uint64_t token = reserve (st, a);
+    (void) s;
+
+    stage_sleep (st, 9 * MINUTE); // idle
+    act_started (st, a, token);
+    stage_sleep (st, MINUTE);
+    end (st, a, token, 1, 0);
+    assert_record (st, "done", 10 * MINUTE);
+    assert_in_range (st->run.whole_ms, MINUTE, MINUTE + 1000);
+    assert_int_equal (st->run.cpu_ms, 4000);
     stage_destroy (st);
 }
 
@@ -337,7 +364,7 @@ static void duration_of_a_tree_that_was_parked_counts_from_its_start (void **s)
         park (st, a, token);
         stage_sleep (st, MINUTE);
         token = come_back (st, a, token);
-        assert_record (st, "released", MINUTE); // held until it was parked
+        assert_record (st, "parked", MINUTE); // held until it was parked
         st->runs = 0;
         stage_sleep (st, MINUTE);
         end (st, a, token, 1, 0);
@@ -480,7 +507,9 @@ int main (void)
         cmocka_unit_test (what_is_given_back_is_released),
         cmocka_unit_test (
             each_slot_of_a_tree_has_a_record_and_one_what_it_used),
-        cmocka_unit_test (reservation_that_was_filled_twice_has_one_record),
+        cmocka_unit_test (tree_in_a_reservation_is_recorded_without_slot_time),
+        cmocka_unit_test (
+            tree_that_ends_with_its_reservation_has_its_own_duration),
         cmocka_unit_test (durations_of_what_ended_by_itself_are_learnt),
         cmocka_unit_test (what_a_signal_or_a_kill_ended_teaches_nothing),
         cmocka_unit_test (tree_of_several_slots_is_learnt_once),

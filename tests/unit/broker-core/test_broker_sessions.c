@@ -448,7 +448,8 @@ static void slot_that_two_beats_do_not_name_is_free (void **state)
 }
 
 /* As long as that was sent before: a tree may run. */
-static void tree_that_is_not_named_is_over_when_its_keeper_must_be (void **state)
+static void
+tree_that_is_not_named_is_over_when_its_keeper_must_be (void **state)
 {
     struct stage *st = stage_create (10);
     struct actor *a = stage_shim (st, "a");
@@ -858,6 +859,64 @@ static void restart_gives_everybody_a_full_ttl (void **state)
     stage_destroy (st);
 }
 
+static void lower_ttl (struct stage *st)
+{
+    struct timing *t = &st->settings.timing;
+
+    t->beat = 1000;
+    t->grace = t->kill_confirm = t->drift = 500;
+    t->ttl = 10000;
+    outbox_clear (st->out);
+}
+
+/* R2: what was told is what holders rely on, whatever the file says since. */
+static void ttl_that_was_told_outlives_a_shorter_one (void **state)
+{
+    struct stage *st = stage_create (4);
+    struct actor *a = stage_remote (st, "a", "vm2"), *b;
+    (void) state;
+
+    act_request (st, a, 1);
+    act_started (st, a, 1);
+    lower_ttl (st);
+    broker_reload (st->b, &st->settings, st->now, st->out);
+    b = stage_remote (st, "b", "vm3");
+    assert_int_equal (welcomed (st, b)->ttl_ms, 10000);
+    b->silent = a->silent = true;
+    act_beat (st, a);
+    act_beat (st, b);
+    stage_sleep (st, 10001);
+    assert_int_equal (st->b->sessions.count, 1); // b is lost
+    stage_sleep (st, 49998);
+    assert_int_equal (stage_row (st, 1)->state, LEASE_ACTIVE);
+    stage_sleep (st, 1);
+    assert_int_equal (stage_row (st, 1)->state, LEASE_LIMBO);
+    stage_destroy (st);
+}
+
+static void ttl_that_was_told_is_known_after_a_restart (void **state)
+{
+    struct stage *st = stage_create (4);
+    struct actor *a = stage_remote (st, "a", "vm2");
+    (void) state;
+
+    act_request (st, a, 1);
+    act_started (st, a, 1);
+    a->silent = true;
+    lower_ttl (st);
+    stage_restart (st);
+    stage_sleep (st, 59999);
+    assert_false (stage_logged (st, "lost "));
+    stage_sleep (st, 1);
+    assert_int_equal (stage_row (st, 1)->state, LEASE_LIMBO);
+    stage_restart (st); // nobody's now: whoever held it was told of a minute
+    stage_sleep (st, 60000 + 14999);
+    assert_int_equal (stage_in_use (st), 1);
+    stage_sleep (st, 1);
+    assert_int_equal (stage_in_use (st), 0);
+    stage_destroy (st);
+}
+
 static void full_ttl_counts_from_the_start_not_from_the_store (void **state)
 {
     struct stage *st = stage_create (4);
@@ -1208,6 +1267,8 @@ int main (void)
         cmocka_unit_test (nothing_expires_for_time_the_broker_was_not_there),
         cmocka_unit_test (nothing_expires_before_the_socket_was_drained),
         cmocka_unit_test (restart_gives_everybody_a_full_ttl),
+        cmocka_unit_test (ttl_that_was_told_outlives_a_shorter_one),
+        cmocka_unit_test (ttl_that_was_told_is_known_after_a_restart),
         cmocka_unit_test (full_ttl_counts_from_the_start_not_from_the_store),
         cmocka_unit_test (restart_keeps_the_order_of_the_queue),
         cmocka_unit_test (restart_grants_at_once_from_what_is_free),

@@ -181,8 +181,8 @@ static void three_that_ask_at_once_have_their_shares (void **state)
             stage_say (st, a[i]);
         }
         stage_end (st);
-        for (unsigned i = 0; i < 3; i++)
-            assert_told (st, a[i], REASON_PACING, i + 1, 0);
+        for (unsigned i = 0; i < 3; i++) // in a moment it is decided
+            assert_int_equal (stage_got_count (st, a[i]), 0);
         stage_sleep (st, GATHER);
         for (unsigned i = 0; i < 3; i++)
             granted (st, a[i], row->got[i], row->asked[i]);

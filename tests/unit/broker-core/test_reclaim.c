@@ -251,6 +251,38 @@ static void asking_session_hears_of_it_in_beat_ok (void **state)
     stage_destroy (st);
 }
 
+static void shims_are_told_what_counts_as_idle_now (void **state)
+{
+    struct stage *st = fair_stage (8);
+    struct actor *a = rich (st, "a", 4), *b = stage_shim (st, "b");
+    struct actor *c = stage_actor (st, "c");
+    const struct msg_beat_ok *ok;
+
+    (void) state;
+    c->peer.path.req = true;
+    act_hello (st, c);
+    ask (st, c, 4);
+    act_beat (st, c);
+    assert_int_equal (c->holds.count, 4);
+    stage_sleep (st, 20000);
+    ask (st, b, 2);
+    assert_int_equal (asked (st, a), 0);
+    st->settings.reclaim_idle_ms = 15000;
+    reload (st);
+    assert_true (asked (st, a) > 0);
+    assert_int_equal (
+        ((const struct msg_reclaim *) stage_got (st, a, VERB_RECLAIM))->idle_ms,
+        15000);
+    act_beat (st, c);
+    ok = stage_got (st, c, VERB_BEAT_OK);
+    assert_true (ok->reclaim > 0);
+    assert_int_equal (ok->idle_ms, 15000);
+    act_beat (st, c);
+    ok = stage_got (st, c, VERB_BEAT_OK);
+    assert_int_equal (ok->idle_ms, 0);
+    stage_destroy (st);
+}
+
 static void what_comes_back_goes_to_whom_it_was_asked_for (void **state)
 {
     struct stage *st = fair_stage (8);
@@ -327,6 +359,7 @@ int main (void)
         cmocka_unit_test (sessions_of_a_project_share_what_is_asked_for),
         cmocka_unit_test (nobody_is_asked_when_that_is_off_or_not_fair),
         cmocka_unit_test (asking_session_hears_of_it_in_beat_ok),
+        cmocka_unit_test (shims_are_told_what_counts_as_idle_now),
         cmocka_unit_test (what_comes_back_goes_to_whom_it_was_asked_for),
         cmocka_unit_test (what_comes_back_late_goes_to_whoever_is_next),
         cmocka_unit_test (each_host_asks_its_own),

@@ -410,6 +410,45 @@ static void tree_that_was_parked_is_recalled_from_its_start (void **state)
     history_close (h);
 }
 
+/* Ten trees one after the other, each in two slots that were held before and
+ * after. */
+static void trees_in_a_reservation_are_recalled_and_hold_no_slots (void **state)
+{
+    struct history *h = history_open (folder, NOON);
+    struct run_record r = a_run (1, "p");
+    (void) state;
+
+    recalled = 0;
+    r.run_ms = r.wait_ms = r.eta_low_ms = r.eta_high_ms = 0;
+    r.whole_ms = 30000;
+    for (unsigned i = 0; i < 20; i++)
+        note (h, &r, NOON + i / 2);
+    history_close (h); // a restart in the midst of a day
+    h = history_open (folder, NOON);
+    history_recall (h, learn, &recalled);
+    assert_int_equal (recalled, 10);
+    assert_int_equal (newest, 30000);
+    note (h, &r, NOON + 100);
+    r.wait_ms = 7000;
+    r.run_ms = 600000;
+    r.whole_ms = 0;
+    strcpy (r.outcome, "released");
+    for (unsigned i = 0; i < 2; i++)
+        note (h, &r, NOON + 200);
+    ask (h, "p", 0, true, 0);
+    assert_int_equal (page.days_count, 1);
+    assert_int_equal (page.days[0].slot_ms, 1200000);
+    assert_int_equal (page.days[0].grants, 2);
+    assert_int_equal (page.days[0].wait_p50_ms, 7000);
+    assert_int_equal (page.days[0].run_p50_ms, 600000);
+    assert_int_equal (page.total, 2);
+    ask (h, "p", NOON + 50, false, 0);
+    assert_int_equal (page.total, 2);
+    assert_int_equal (page.runs_count, 3);
+    assert_int_equal (page.runs[2].run_ms, 30000);
+    history_close (h);
+}
+
 static void file_of_the_version_before_is_taken_over (void **state)
 {
     struct history *h = history_open (folder, NOON);
@@ -676,6 +715,7 @@ int main (void)
         CASE (forecasts_are_scored_where_the_end_was_their_own),
         CASE (newest_durations_are_recalled_the_oldest_first),
         CASE (tree_that_was_parked_is_recalled_from_its_start),
+        CASE (trees_in_a_reservation_are_recalled_and_hold_no_slots),
         CASE (file_of_the_version_before_is_taken_over),
         CASE (what_is_older_than_90_days_goes_in_small_steps),
         CASE (file_does_not_grow_without_end),

@@ -524,6 +524,8 @@ static void make_version_3 (void)
              "ALTER TABLE waiter DROP COLUMN parked;"
              "ALTER TABLE meta DROP COLUMN policy;"
              "ALTER TABLE meta DROP COLUMN config_policy;"
+             "ALTER TABLE meta DROP COLUMN ttl_ms;"
+             "ALTER TABLE session DROP COLUMN ttl_ms;"
              "PRAGMA user_version=3");
 }
 

@@ -593,15 +593,21 @@ static void release_that_ends_a_tree_follows_it_to_its_new_tokens (void **state)
 
 /* ---- RECLAIM ---- */
 
-static void reclaim (struct stage *st, uint64_t count)
+static void reclaim_idle (struct stage *st, uint64_t count, uint64_t idle_ms)
 {
     struct msg_reclaim *in = &stage_message (st, VERB_RECLAIM)->reclaim;
 
     in->session = st->session;
     in->epoch = st->epoch;
     in->count = count;
+    in->idle_ms = idle_ms;
     copy_text (in->whom, sizeof in->whom, "consilio");
     stage_hear (st);
+}
+
+static void reclaim (struct stage *st, uint64_t count)
+{
+    reclaim_idle (st, count, 0);
 }
 
 /* LIVE, at a broker that reclaims what was idle for 5 H. */
@@ -695,6 +701,45 @@ static void reclaim_of_a_beat_ok_counts_once (void **state)
     assert_null (stage_sent (st, VERB_RELEASE));
 }
 
+/* The newest BEAT is answered, and asked for one slot. */
+static void reclaim_by_beat_ok (struct stage *st, uint64_t idle_ms)
+{
+    const struct msg_beat *beat;
+    struct msg_beat_ok *in;
+
+    stage_wait (st, H);
+    beat = stage_sent (st, VERB_BEAT);
+    in = &stage_message (st, VERB_BEAT_OK)->beat_ok;
+    in->session = st->session;
+    in->epoch = st->epoch;
+    in->seq = beat->seq;
+    in->reclaim = 1;
+    in->idle_ms = idle_ms;
+    stage_hear (st);
+}
+
+static void who_asks_says_what_counts_as_idle (void **state)
+{
+    struct stage *st = *state;
+
+    setup_reclaim (st);
+    stage_reserve (st, ANN, 40, 3);
+    stage_live (st, 2 * H);
+    reclaim_idle (st, 1, 4 * H);
+    assert_null (stage_sent (st, VERB_RELEASE));
+    reclaim_idle (st, 1, 2 * H); // less than WELCOME said
+    assert_non_null (stage_sent (st, VERB_RELEASE));
+    stage_released (st, 42, 1);
+    reclaim_by_beat_ok (st, 2 * H);
+    assert_non_null (stage_sent (st, VERB_RELEASE));
+    stage_released (st, 41, 1);
+    stage_live (st, 6 * H);
+    reclaim_by_beat_ok (st, 20 * H); // more
+    assert_null (stage_sent (st, VERB_RELEASE));
+    reclaim_by_beat_ok (st, 0);
+    assert_non_null (stage_sent (st, VERB_RELEASE));
+}
+
 static void reclaim_of_another_session_or_epoch_is_nothing (void **state)
 {
     struct stage *st = *state;
@@ -746,6 +791,7 @@ int main (void)
         TEST (reclaim_takes_the_newest_of_what_is_idle_long),
         TEST (reclaim_spares_what_runs_is_bound_or_was_used_lately),
         TEST (reclaim_of_a_beat_ok_counts_once),
+        TEST (who_asks_says_what_counts_as_idle),
         TEST (reclaim_of_another_session_or_epoch_is_nothing),
     };
 

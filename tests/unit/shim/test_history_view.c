@@ -47,7 +47,7 @@ static void add_run (const char *label, const char *outcome)
     r->status = 3;
 }
 
-enum what { DAYS, RUNS, ACCURACY, JSON };
+enum what { DAYS, RUNS, LABELS, ACCURACY, JSON };
 
 static char *render (const struct history_view *v, enum what what,
                      unsigned width)
@@ -60,6 +60,8 @@ static char *render (const struct history_view *v, enum what what,
         history_view_days (out, v, width, false);
     else if (what == RUNS)
         history_view_runs (out, v, width, 20);
+    else if (what == LABELS)
+        history_view_labels (out, v, width, 2);
     else if (what == ACCURACY)
         history_view_accuracy (out, v);
     else
@@ -151,31 +153,114 @@ static void runs_stand_in_columns_whatever_their_labels_are (void **s)
     page.runs[1].eta_high_ms = 900000;
     add_run ("\xc3\xa4\xc3\xb6", "lost");
     add_run ("", "killed");
-    assert_renders (
-        RUNS, 80,
-        "Newest runs:\n"
-        "   ended (UTC)       label                     ran       waited    "
-        "end\n"
-        "   2024-10-04 01:00  \\x1b]0;x\\x07              12 min    0 ms      "
-        "failed (3)\n"
-        "   2024-10-04 01:00  a label that is longer t  12 min    0 ms      "
-        "done\n"
-        "   2024-10-04 01:00  \xc3\xa4\xc3\xb6                        12 min   "
-        " "
-        "0 ms      lost\n"
-        "   2024-10-04 01:00  slot 17                   12 min    0 ms      "
-        "killed\n");
+    page.runs[1].memory_bytes = UINT64_C (3) << 29;
+    page.runs[1].cpu_ms = 95000;
+    page.runs[2].memory_bytes = 1;
+    page.runs[2].cpu_ms = 40;
+    assert_renders (RUNS, 80,
+                    "Newest runs:\n"
+                    "   ended (UTC)  label              ran     waited  memory "
+                    "  CPU     end\n"
+                    "   10-04 01:00  \\x1b]0;x\\x07       12 min  0 ms    -    "
+                    "    -       failed (3)\n"
+                    "   10-04 01:00  a label that is l  12 min  0 ms    1.5 GB "
+                    "  1 min   done\n"
+                    "   10-04 01:00  \xc3\xa4\xc3\xb6                 12 min  "
+                    "0 ms    1 MB     40 ms   lost\n"
+                    "   10-04 01:00  slot 17            12 min  0 ms    -      "
+                    "  -       killed\n");
     page.runs_count = 2;
-    assert_renders (
-        RUNS, 88,
-        "Newest runs:\n"
-        "   ended (UTC)       label         ran       forecast            "
-        "waited    end\n"
-        "   2024-10-04 01:00  \\x1b]0;x\\x07  12 min    -                   0 "
-        "ms "
-        "     failed (3)\n"
-        "   2024-10-04 01:00  a label that  12 min    10 min to 15 min    0 ms "
-        "     done\n");
+    assert_renders (RUNS, 95,
+                    "Newest runs:\n"
+                    "   ended (UTC)  label         ran     forecast            "
+                    "waited  memory   CPU     end\n"
+                    "   10-04 01:00  \\x1b]0;x\\x07  12 min  -                 "
+                    "  0 ms    -        -       failed (3)\n"
+                    "   10-04 01:00  a label that  12 min  10 min to 15 min    "
+                    "0 ms    1.5 GB   1 min   done\n");
+}
+
+static void runs_and_labels_are_never_wider_than_the_terminal (void **s)
+{
+    struct history_view v = {.since_ms = TODAY};
+    (void) s;
+
+    add_run ("a label that is longer than any column will ever be", "failed");
+    page.runs[0].status = 255;
+    page.runs[0].memory_bytes = UINT64_C (9999) << 26;
+    page.runs[0].wait_ms = page.runs[0].run_ms = 89 * 60000;
+    page.runs[0].cpu_ms = page.runs[0].eta_low_ms = page.runs[0].run_ms;
+    page.runs[0].eta_high_ms = page.runs[0].run_ms;
+    history_view_add (&v, &page);
+    for (unsigned width = 75; width < 200; width++)
+        for (enum what what = RUNS; what <= LABELS; what++) {
+            char *text = render (&v, what, width);
+
+            for (char *line = strtok (text, "\n"); line;
+                 line = strtok (NULL, "\n"))
+                assert_true (strlen (line) <= width);
+            free (text);
+        }
+    history_view_clear (&v);
+}
+
+static void use (unsigned run, uint64_t run_ms, uint64_t memory, uint64_t cpu)
+{
+    page.runs[run].ended_ms += run * 1000;
+    page.runs[run].run_ms = run_ms;
+    page.runs[run].wait_ms = run_ms / 60;
+    page.runs[run].memory_bytes = memory << 20;
+    page.runs[run].cpu_ms = cpu;
+}
+
+static void labels_are_summed_up_the_one_with_most_runs_first (void **s)
+{
+    (void) s;
+    for (unsigned i = 0; i < 10; i++) {
+        add_run ("auth", i % 2 ? "done" : "failed");
+        use (i, 60000 * (i + 2), 100 * (i + 1), 1000 * i);
+    }
+    add_run ("build", "killed");
+    use (10, 3600000, 0, 0);
+    add_run ("", "lost");
+    use (11, 1000, 2048, 5000);
+    add_run ("", "done");
+    use (12, 2000, 0, 0);
+    assert_renders (LABELS, 80,
+                    "By label:\n"
+                    "   label                runs  run p50 / p90    wait p50 / "
+                    "p90   mem p90  CPU/run\n"
+                    "   auth                   10  6 min / 10 min   6 s / 10 s "
+                    "      900 MB   5 s\n"
+                    "   (none)                  2  1 s / 2 s        16 ms / 33 "
+                    "ms    2.0 GB   5 s\n"
+                    "   and 1 more: --json has all\n"
+                    "\n");
+}
+
+static void tree_of_several_slots_is_one_run_and_what_goes_on_is_none (void **s)
+{
+    (void) s;
+    for (unsigned i = 0; i < 3; i++)
+        add_run ("auth", "done");
+    page.runs[2].memory_bytes = 300 << 20; // the first of them is listed last
+    page.runs[2].cpu_ms = 9000;
+    add_run ("auth", "parked");
+    add_run ("", "released");
+    add_run ("helper", "released"); // inside its supervisor
+    add_run ("helper", "released");
+    assert_renders (LABELS, 80,
+                    "By label:\n"
+                    "   label                runs  run p50 / p90    wait p50 / "
+                    "p90   mem p90  CPU/run\n"
+                    "   helper                  2  12 min / 12 min  0 ms / 0 "
+                    "ms      -        -\n"
+                    "   auth                    1  12 min / 12 min  0 ms / 0 "
+                    "ms      300 MB   9 s\n"
+                    "\n");
+    page.runs_count = 0;
+    add_run ("", "released");
+    assert_renders (LABELS, 80, "");
 }
 
 static void accuracy_is_a_share_of_those_with_a_forecast (void **s)
@@ -200,12 +285,14 @@ static void accuracy_is_a_share_of_those_with_a_forecast (void **s)
 static void json_is_one_object_whatever_bytes_came (void **s)
 {
     struct history_view v = {.since_ms = TODAY};
-    const json_t *run;
+    const json_t *run, *sum;
     json_t *all;
     char *text;
     (void) s;
 
     add_day ("p", TODAY, 4);
+    add_run ("\xff\x1b", "done");
+    page.runs[0].memory_bytes = 7;
     add_run ("\xff\x1b", "done");
     history_view_add (&v, &page);
     text = render (&v, JSON, 80);
@@ -215,8 +302,20 @@ static void json_is_one_object_whatever_bytes_came (void **s)
     run = json_array_get (json_object_get (all, "runs"), 0);
     assert_string_equal (json_string_value (json_object_get (run, "label")),
                          "\\xff\\x1b");
+    assert_int_equal (
+        json_integer_value (json_object_get (run, "memory_bytes")), 7);
+    run = json_array_get (json_object_get (all, "runs"), 1);
     assert_true (json_is_null (json_object_get (run, "memory_bytes")));
     assert_true (json_is_null (json_object_get (run, "forecast_ms")));
+    sum = json_array_get (json_object_get (all, "labels"), 0);
+    assert_string_equal (json_string_value (json_object_get (sum, "label")),
+                         "\\xff\\x1b");
+    assert_int_equal (json_integer_value (json_object_get (sum, "runs")), 2);
+    assert_int_equal (json_integer_value (json_object_get (sum, "run_p90_ms")),
+                      720000);
+    assert_int_equal (
+        json_integer_value (json_object_get (sum, "memory_p90_bytes")), 7);
+    assert_true (json_is_null (json_object_get (sum, "cpu_ms_per_run")));
     json_decref (all);
     free (text);
     history_view_clear (&v);
@@ -230,6 +329,12 @@ int main (void)
         cmocka_unit_test_setup (little_is_not_nothing, begin),
         cmocka_unit_test_setup (runs_stand_in_columns_whatever_their_labels_are,
                                 begin),
+        cmocka_unit_test_setup (
+            runs_and_labels_are_never_wider_than_the_terminal, begin),
+        cmocka_unit_test_setup (
+            labels_are_summed_up_the_one_with_most_runs_first, begin),
+        cmocka_unit_test_setup (
+            tree_of_several_slots_is_one_run_and_what_goes_on_is_none, begin),
         cmocka_unit_test_setup (accuracy_is_a_share_of_those_with_a_forecast,
                                 begin),
         cmocka_unit_test_setup (json_is_one_object_whatever_bytes_came, begin),

@@ -276,6 +276,8 @@ static void age (const char *folder)
                               "ALTER TABLE waiter DROP COLUMN parked;"
                               "ALTER TABLE meta DROP COLUMN policy;"
                               "ALTER TABLE meta DROP COLUMN config_policy;"
+                              "ALTER TABLE meta DROP COLUMN ttl_ms;"
+                              "ALTER TABLE session DROP COLUMN ttl_ms;"
                               "PRAGMA user_version=3";
     struct ledger *l = &trial->ledger;
     char path[256];
