@@ -329,8 +329,13 @@ int cgroup_populated (const struct cgroup *c)
 
 typedef void visit (int above, const char *name, int dir, void *arg);
 
+static bool is_of_a_tree (const char *name)
+{
+    return strncmp (name, OURS, strlen (OURS)) == 0;
+}
+
 /* Calls for every cgroup below `dir`, the deepest first. */
-static void walk (int dir, int depth, visit *call, void *arg)
+static void walk (int dir, int depth, bool trees, visit *call, void *arg)
 {
     int again = openat (dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *list = again < 0 ? NULL : fdopendir (again);
@@ -338,12 +343,13 @@ static void walk (int dir, int depth, visit *call, void *arg)
     int below;
 
     while (list && depth < DEEPEST && (entry = readdir (list))) {
-        if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
+            (!trees && is_of_a_tree (entry->d_name)))
             continue;
         below = open_beneath (dir, entry->d_name);
         if (below < 0)
             continue;
-        walk (below, depth + 1, call, arg);
+        walk (below, depth + 1, trees, call, arg);
         call (dir, entry->d_name, below, arg);
         close (below);
     }
@@ -381,7 +387,13 @@ static void remove_one (int above, const char *name, int dir, void *arg)
 void cgroup_add_pids (const struct cgroup *c, struct pids *into)
 {
     add_pids_of (-1, "", c->dir, into);
-    walk (c->dir, 0, add_pids_of, into);
+    walk (c->dir, 0, true, add_pids_of, into);
+}
+
+void cgroup_add_own_pids (const struct cgroup *c, struct pids *into)
+{
+    add_pids_of (-1, "", c->dir, into);
+    walk (c->dir, 0, false, add_pids_of, into);
 }
 
 bool cgroup_has (const struct cgroup *c, pid_t pid)
@@ -409,7 +421,7 @@ void cgroup_remove (struct cgroup *c)
 
     if (c->dir < 0)
         return;
-    walk (c->dir, 0, remove_one, NULL);
+    walk (c->dir, 0, true, remove_one, NULL);
     above = openat (c->dir, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (above >= 0) {
         remove_one (above, last_part (c->path), c->dir, NULL);

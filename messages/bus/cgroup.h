@@ -60,7 +60,10 @@ int cgroup_populated (const struct cgroup *c);
  * kernel before 5.14. */
 int cgroup_kill (const struct cgroup *c);
 
+/* All in it and below; the second: those in the cgroups of other trees below
+ * ("slotbus-...") left out. */
 void cgroup_add_pids (const struct cgroup *c, struct pids *into);
+void cgroup_add_own_pids (const struct cgroup *c, struct pids *into);
 bool cgroup_has (const struct cgroup *c, pid_t pid);
 
 /* memory.peak, 0 where the memory controller is not on. */

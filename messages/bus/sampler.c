@@ -20,8 +20,11 @@ struct sampler {
     char *proc_root;
     char **paths;
     unsigned path_count;
+    int64_t window; // ms
     bool has_ticks;
-    struct ticks ticks; // of the sample before
+    struct ticks ticks;  // since then processors are judged,
+    struct ticks latest; // and since then once that is a window ago
+    int64_t latest_at;
 };
 
 struct sampler *sampler_create (const char *proc_root,
@@ -49,6 +52,11 @@ void sampler_destroy (struct sampler *s)
         free (s);
     }
     errno = error;
+}
+
+void sampler_set_window (struct sampler *s, int64_t window_ms)
+{
+    s->window = window_ms;
 }
 
 static bool read_in (const struct sampler *s, const char *name, char *ret_text,
@@ -89,18 +97,22 @@ static double busy_percent (const struct ticks *before, const struct ticks *now)
     return idle >= total ? 0 : 100.0 * (double) (total - idle) / (double) total;
 }
 
-static double cpu_percent (struct sampler *s)
+static double cpu_percent (struct sampler *s, int64_t now)
 {
-    struct ticks now;
+    struct ticks ticks;
     double busy = NAN;
 
-    if (!read_ticks (s, &now)) {
+    if (!read_ticks (s, &ticks)) {
         s->has_ticks = false;
         return NAN;
     }
+    if (!s->has_ticks || now - s->latest_at >= s->window) {
+        s->ticks = s->has_ticks ? s->latest : ticks;
+        s->latest = ticks;
+        s->latest_at = now;
+    }
     if (s->has_ticks)
-        busy = busy_percent (&s->ticks, &now);
-    s->ticks = now;
+        busy = busy_percent (&s->ticks, &ticks);
     s->has_ticks = true;
     return busy;
 }
@@ -183,7 +195,7 @@ void sampler_sample (struct sampler *s, int64_t now, struct sample *ret_sample)
     struct sample sample = unknown;
 
     sample.at = now;
-    sample.cpu_percent = cpu_percent (s);
+    sample.cpu_percent = cpu_percent (s, now);
     sample.memory_percent = machine_memory_percent (s->proc_root);
     sample.swap_percent = machine_swap_percent (s->proc_root);
     read_load (s, &sample);

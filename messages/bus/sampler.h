@@ -20,8 +20,12 @@ struct sampler *sampler_create (const char *proc_root,
                                 const char *const *disk_paths, unsigned count);
 void sampler_destroy (struct sampler *s);
 
-/* `now` becomes sample.at. The cpu figure is over the time since the call
- * before: NaN in the first call, and if no tick of the clock has passed. */
+/* The cpu figure is over at least so long (0, as at first: since the call
+ * before), however often it is asked: over a short time it is never steady. */
+void sampler_set_window (struct sampler *s, int64_t window_ms);
+
+/* `now` becomes sample.at. The cpu figure is NaN in the first call, and if no
+ * tick of the clock has passed. */
 void sampler_sample (struct sampler *s, int64_t now, struct sample *ret_sample);
 
 /* Used part of a file system as df shows it: what only root may still write
