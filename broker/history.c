@@ -409,10 +409,7 @@ static bool is_same_tree (const struct run_row *a, const struct run_row *b)
            strcmp (a->run.label, b->run.label) == 0;
 }
 
-void history_recall (struct history *h,
-                     void (*learn) (void *arg, const char *project,
-                                    const char *label, int64_t run_ms),
-                     void *arg)
+void history_recall (struct history *h, history_learn *learn, void *arg)
 {
     uint64_t from = h->next_id > RECALLED ? h->next_id - RECALLED : 0, key;
     struct run_row row, before = {.id = 0};
@@ -430,8 +427,8 @@ void history_recall (struct history *h,
             !project_key_valid (row.run.project) ||
             is_same_tree (&row, &before))
             continue;
-        learn (arg, row.run.project, row.run.label,
-               history_duration (&row.run));
+        row.run.run_ms = history_duration (&row.run);
+        learn (arg, &row.run);
         before = row;
     } while (next == ROWS_GOOD || next == ROWS_DAMAGED);
     sqlite_file_finish (statement);

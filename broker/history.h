@@ -28,11 +28,10 @@ struct history *history_open (const char *folder, int64_t wall);
 /* Writes what is pending. NULL is fine. */
 void history_close (struct history *h);
 
-/* The newest durations of what ended by itself, the oldest of them first. */
-void history_recall (struct history *h,
-                     void (*learn) (void *arg, const char *project,
-                                    const char *label, int64_t run_ms),
-                     void *arg);
+/* The newest of what ended by itself, the oldest of them first: its duration,
+ * and its memory (0: not known). */
+typedef void history_learn (void *arg, const struct run_record *run);
+void history_recall (struct history *h, history_learn *learn, void *arg);
 /* What a batch ended. Nothing is written yet. */
 void history_note (struct history *h, const struct outbox *out, int64_t wall);
 /* Once a second: write, prune, try again. */

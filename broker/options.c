@@ -353,6 +353,23 @@ static int apply_flags (struct options *o, char *ret_error, size_t error_size)
     return -1;
 }
 
+/* As WELCOME has room for them; a name with a comma cannot be told. */
+static void list_unmanaged (struct options *o)
+{
+    char *list = o->settings.unmanaged;
+    size_t used = 0, size = sizeof o->settings.unmanaged;
+
+    list[0] = '\0';
+    for (unsigned i = 0; i < o->unmanaged.count; i++) {
+        const char *name = o->unmanaged.at[i];
+
+        if (strchr (name, ',') || used + strlen (name) + 2 > size)
+            continue;
+        used += (size_t) snprintf (list + used, size - used, "%s%s",
+                                   used ? "," : "", name);
+    }
+}
+
 int options_load (struct options *o, char *ret_error, size_t error_size)
 {
     struct options *fresh = xmalloc (sizeof *fresh);
@@ -364,6 +381,7 @@ int options_load (struct options *o, char *ret_error, size_t error_size)
         read_files (fresh, ret_error, error_size) == 0 &&
         apply_flags (fresh, ret_error, error_size) == 0 &&
         choose_binds (fresh, ret_error, error_size) == 0) {
+        list_unmanaged (fresh);
         *o = *fresh;
         rc = 0;
     }

@@ -14,10 +14,14 @@
 
 #include "bus/base.h"
 #include "bus/log.h"
+#include "bus/pressure.h"
 #include "bus/proc.h"
 #include "bus/reactor.h"
 #include "bus/version.h"
+#include "notice.h"
 #include "server_parts.h"
+
+enum { STALLED_MS = 100 }; // within 2 s: some programs wait for memory
 
 static int say (char *ret_error, size_t size, const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));
@@ -114,10 +118,10 @@ static void restore_project (void *arg, const struct project_record *r)
     broker_restore_project (arg, r);
 }
 
-static void restore_duration (void *arg, const char *project,
-                              const char *label, int64_t run_ms)
+static void learn_run (void *arg, const struct run_record *run)
 {
-    broker_restore_duration (arg, project, label, run_ms);
+    broker_restore_duration (arg, run->project, run->label, run->run_ms);
+    broker_restore_memory (arg, run->project, run->label, run->memory_bytes);
 }
 
 static void restore_damaged (void *arg, uint64_t token)
@@ -163,7 +167,7 @@ static enum exit_code open_broker (struct server *s, char *ret_error,
         broker_create (&s->options->settings, &self, store_meta (s->store),
                        store_learning (s->store), s->now);
     code = load (s, ret_error, size);
-    history_recall (s->history, restore_duration, s->broker);
+    history_recall (s->history, learn_run, s->broker);
     if (code == EXIT_DONE)
         broker_start (s->broker, s->now, s->out);
     return code;
@@ -236,15 +240,29 @@ static void on_signal (void *arg, short events)
     }
 }
 
+/* What grows fast need not wait for the next sample. */
+static void on_pressure (void *arg, short events)
+{
+    struct server *s = arg;
+
+    s->sample_due = s->now;
+    if (events & ZMQ_POLLERR)
+        reactor_remove_fd (s->reactor, s->pressure);
+}
+
 static void open_loop (struct server *s)
 {
     s->reactor = reactor_create ();
     reactor_add_fd (s->reactor, s->signals, ZMQ_POLLIN, on_signal, s);
+    s->pressure = pressure_watch ("/proc/pressure/memory", STALLED_MS);
+    if (s->pressure >= 0)
+        reactor_add_fd (s->reactor, s->pressure, ZMQ_POLLPRI, on_pressure, s);
     reactor_add_socket (s->reactor, front_socket (s->front), on_socket, s);
     reactor_add_socket (s->reactor, herald_socket (s->herald), on_socket, s);
     s->watcher = watcher_create (s->reactor, store_meta (s->store)->broker,
                                  s->premises.runtime);
     server_set_senses (s);
+    notice_write (s->premises.runtime, s->options->notice_command);
 }
 
 static int open_sockets (struct server *s, char *ret_error, size_t size)
@@ -285,7 +303,7 @@ enum exit_code server_open (struct options *options, struct server **ret_server,
     enum exit_code code;
 
     s->options = options;
-    s->signals = -1;
+    s->signals = s->pressure = -1;
     s->out = outbox_create ();
     code = open_all (s, ret_error, error_size);
     if (code == EXIT_DONE)
@@ -302,6 +320,7 @@ void server_close (struct server *s)
     watcher_destroy (s->watcher);
     reactor_destroy (s->reactor);
     sampler_destroy (s->sampler);
+    unmanaged_destroy (s->unmanaged);
     front_destroy (s->front);
     herald_destroy (s->herald);
     broker_destroy (s->broker);
@@ -312,5 +331,7 @@ void server_close (struct server *s)
     premises_leave (&s->premises);
     if (s->signals >= 0)
         close (s->signals);
+    if (s->pressure >= 0)
+        close (s->pressure);
     free (s);
 }

@@ -20,6 +20,7 @@
 #include "options.h"
 #include "premises.h"
 #include "bus/sampler.h"
+#include "bus/unmanaged.h"
 #include "server.h"
 #include "store.h"
 #include "watcher.h"
@@ -45,6 +46,8 @@ struct server {
     struct herald *herald;
     struct watcher *watcher;
     struct sampler *sampler;
+    struct unmanaged_search *unmanaged;
+    int pressure; // of memory, wakes us to look at once; -1 = none
     struct outbox *out;
     struct descriptors descriptors;
     struct sample sample; // the newest
@@ -54,6 +57,7 @@ struct server {
     bool stale, snapshot_failed;       // the snapshot file
     struct snapshot_project *projects; // for it; kept for its memory
     int64_t now, sample_due, tend_due;
+    int64_t search_due; // of the next step of looking for what is unmanaged
     int64_t denied_at; // when the warnings below began
     unsigned denied;
     struct asked_history asked[SERVER_ASKED];

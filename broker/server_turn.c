@@ -13,13 +13,17 @@
 #include "bus/base.h"
 #include "bus/log.h"
 #include "bus/reactor.h"
+#include "notice.h"
 
 enum {
     BATCH = 1024,
     TEND_MS = 1000,
     CATCH_UP_MS = 5,
     DENIAL_MS = 1000,
-    DENIALS_LOGGED = 10 // in that time
+    DENIALS_LOGGED = 10,    // in that time
+    SEARCHED_AT_ONCE = 128, // processes
+    SEARCH_STEP_MS = 20,    // between two steps of one look,
+    SEARCH_SAMPLES = 5      // and samples between two looks
 };
 
 static void refuse (struct server *s, const struct peer *peer, enum verb verb,
@@ -109,6 +113,10 @@ void server_set_senses (struct server *s)
         list[i] = paths->at[i];
     sampler_destroy (s->sampler);
     s->sampler = sampler_create ("/proc", list, paths->count);
+    sampler_set_window (s->sampler, s->options->settings.timing.sample / 2);
+    unmanaged_destroy (s->unmanaged);
+    s->unmanaged = unmanaged_create ("/proc", s->options->settings.unmanaged);
+    s->search_due = s->now;
 }
 
 static void observe_disk (struct server *s)
@@ -132,8 +140,30 @@ static void observe_host (struct server *s)
     sampler_sample (s->sampler, s->now, &s->sample);
     broker_observe_sample (s->broker, &s->sample, clock_wall_ms (), s->now,
                            s->out);
-    s->sample_due = s->now + s->options->settings.timing.sample;
+    s->sample_due = s->now + broker_sample_interval (s->broker);
     s->stale = true;
+}
+
+static bool knows (void *arg, const char *folder)
+{
+    return broker_knows_project (arg, folder);
+}
+
+/* A step is a few ms: the rest of the look comes in later turns. */
+static void observe_unmanaged (struct server *s)
+{
+    struct unmanaged_found found;
+
+    if (s->now < s->search_due)
+        return;
+    s->search_due = s->now + SEARCH_STEP_MS;
+    if (!unmanaged_look (s->unmanaged, SEARCHED_AT_ONCE, knows, s->broker,
+                         &found))
+        return;
+    s->search_due =
+        s->now + SEARCH_SAMPLES * s->options->settings.timing.sample;
+    broker_observe_unmanaged (s->broker, found.count, found.memory_bytes,
+                              found.of);
 }
 
 static bool same_texts (const struct texts *a, const struct texts *b)
@@ -163,6 +193,7 @@ static void reload (struct server *s)
     broker_reload (s->broker, &s->options->settings, s->now, s->out);
     front_set_rate (s->front, s->options->settings.message_rate);
     server_set_senses (s);
+    notice_write (s->premises.runtime, s->options->notice_command);
     s->sample_due = s->now;
     s->stale = true;
 }
@@ -174,6 +205,7 @@ static void observe (struct server *s)
     observe_disk (s);
     watcher_report (s->watcher, s->broker, s->now, s->out);
     observe_host (s);
+    observe_unmanaged (s);
     descriptors_look (&s->descriptors, s->now);
 }
 
@@ -191,6 +223,7 @@ static int64_t wait_ms (const struct server *s)
         return 0;
     due = sooner (due, watcher_due (s->watcher));
     due = sooner (due, s->sample_due);
+    due = sooner (due, s->search_due);
     due = sooner (due, s->tend_due);
     if (herald_is_behind (s->herald))
         due = sooner (due, now + CATCH_UP_MS);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/answers.h"
+#include "core/endings.h"
 #include "core/ledger.h"
 #include "core/memory.h"
 #include "core/status.h"
@@ -200,48 +201,28 @@ static int64_t grace_of (const struct broker *b, const struct msg_kill *in)
     return in->grace_ms ? (int64_t) in->grace_ms : b->settings.timing.grace;
 }
 
-static void begin_stop (const struct broker *b, const struct call *c,
-                        const struct session *s, struct msg_stop *ret_stop)
-{
-    const struct msg_kill *in = &c->in->kill;
-
-    message_init_fields (ret_stop, VERB_STOP);
-    ret_stop->session = s->r.id;
-    ret_stop->epoch = b->meta.epoch;
-    ret_stop->notice_ms = (uint64_t) b->settings.timing.notice;
-    ret_stop->grace_ms = (uint64_t) grace_of (b, in);
-    ret_stop->supervisor = in->supervisor;
-    copy_text (ret_stop->reason, sizeof ret_stop->reason, in->reason);
-}
-
-/* A slot with something of its own to end is KILLING until that is proven
- * gone; a plain reservation is free at once. */
-static void end_lease (struct broker *b, struct call *c, struct lease *l)
-{
-    if (!lease_has_tree (l) && !l->r.bound)
-        ledger_revoke (b, l, "killed", c->out);
-    else
-        ledger_kill (b, l, c->in->kill.id, c->now, c->out);
-}
-
 static void end_session_leases (struct broker *b, struct call *c,
                                 struct session *s, struct kill *kill)
 {
-    struct msg_stop stop;
+    const struct msg_kill *in = &c->in->kill;
+    const struct ending how = {
+        .id = in->id,
+        .notice = b->settings.timing.notice,
+        .grace = grace_of (b, in),
+        .supervisor = in->supervisor,
+        .reason = in->reason,
+    };
+    struct u64s tokens = {0};
     struct lease **leases;
     size_t count = leases_of (&b->leases, s->r.id, &leases);
 
-    begin_stop (b, c, s, &stop);
     for (size_t i = 0; i < count; i++) {
-        if (!is_meant (b, &c->in->kill, leases[i]))
+        if (!is_meant (b, in, leases[i]))
             continue;
         kill_target (kill, &b->leases, leases[i]);
-        u64s_add (&stop.tokens, leases[i]->r.token);
+        u64s_add (&tokens, leases[i]->r.token);
     }
-    for (uint32_t i = 0; i < stop.tokens.count; i++)
-        end_lease (b, c, leases_find (&b->leases, stop.tokens.at[i]));
-    if (stop.tokens.count && session_hears (s))
-        outbox_send (c->out, &s->path, VERB_STOP, &stop);
+    endings_begin (b, s, &tokens, &how, c->now, c->out);
 }
 
 /* Nobody is there to end it; its proof will come. It is counted, so that the

@@ -81,6 +81,7 @@ void broker_destroy (struct broker *b)
     projects_clear (&b->projects);
     pools_clear (&b->pools);
     kills_clear (&b->kills);
+    reliefs_clear (&b->reliefs);
     snapshots_clear (&b->snapshots);
     forecasts_destroy (b->forecasts);
     free (b->asked);
@@ -123,9 +124,11 @@ static void shift_deadlines (struct broker *b, int64_t by)
     }
     for (unsigned i = 0; i < KEPT_KILLS; i++)
         b->kills.at[i].deadline += by;
+    reliefs_shift (&b->reliefs, by);
     for (size_t i = 0; i < b->pools.count; i++) {
         health_shift (&b->pools.at[i]->health, by);
         response_shift (&b->pools.at[i]->response, by);
+        enforce_shift (&b->pools.at[i]->enforcement, by);
     }
     b->learning_until += by;
 }
@@ -187,6 +190,7 @@ void broker_turn (struct broker *b, bool drained, int64_t now,
 {
     int64_t gap = now - b->turned, stall = state_stall (b);
 
+    b->attentive = drained && gap <= stall;
     if (now > b->turned)
         b->turned = now;
     if (gap > stall) {
@@ -226,8 +230,10 @@ int64_t broker_next_deadline (const struct broker *b, int64_t now)
         if (l->r.state == LEASE_LIMBO)
             sooner (&at, l->until);
     }
-    for (size_t i = 0; i < b->pools.count; i++)
+    for (size_t i = 0; i < b->pools.count; i++) {
         sooner (&at, response_next (&b->pools.at[i]->response));
+        sooner (&at, enforce_next (&b->pools.at[i]->enforcement, now));
+    }
     sooner (&at, dispatch_due (&b->dispatch, now));
     if (b->queues_due)
         sooner (&at, b->queues_due);
@@ -295,6 +301,11 @@ void broker_observe_proven (struct broker *b, uint64_t token, int64_t now,
     (void) now;
     if (l && l->r.own && l->r.state == LEASE_LIMBO)
         ledger_release (b, l, "proven", out);
+}
+
+bool broker_knows_project (const struct broker *b, const char *project)
+{
+    return projects_find (&b->projects, project) != NULL;
 }
 
 void broker_observe_refused (struct broker *b, uint64_t messages)

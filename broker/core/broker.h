@@ -71,6 +71,9 @@ void broker_restore_waiter (struct broker *b, const struct waiter_record *r);
 /* Of history: something ended by itself after so long (forecast.h). */
 void broker_restore_duration (struct broker *b, const char *project,
                               const char *label, int64_t run_ms);
+/* Likewise: it took at most so much memory; 0: not known. */
+void broker_restore_memory (struct broker *b, const char *project,
+                            const char *label, uint64_t bytes);
 /* A row that could not be read: a slot of an unknown holder, LIMBO until an
  * administrator releases it. */
 void broker_restore_damaged (struct broker *b, uint64_t token);
@@ -102,6 +105,14 @@ void broker_observe_proven (struct broker *b, uint64_t token, int64_t now,
 /* Of the own host. wall: ms since 1970, only to be published. */
 void broker_observe_sample (struct broker *b, const struct sample *sample,
                             int64_t wall, int64_t now, struct outbox *out);
+/* Of the own host: so many processes look like agents (settings.unmanaged) and
+ * run outside any slot, whose most of them seem to be ("": unknown). */
+void broker_observe_unmanaged (struct broker *b, unsigned count,
+                               uint64_t memory_bytes, const char *of);
+/* How long after a sample of the own host the next one is to be taken, ms. */
+int64_t broker_sample_interval (const struct broker *b);
+/* Is that the key of a project that the configuration, or anybody, named? */
+bool broker_knows_project (const struct broker *b, const char *project);
 /* So many messages were refused in all before they could come here. */
 void broker_observe_refused (struct broker *b, uint64_t messages);
 /* The store cannot be written (disk full), or can again. While it is full

@@ -40,6 +40,7 @@ void conduct_grant (const struct broker *b, struct lease_record *r)
 
 void conduct_begin (struct lease *l, int64_t now)
 {
+    l->footprint = (struct footprint){0};
     l->conduct.begun = now;
     l->conduct.said = l->conduct.learn_at = 0;
 }
@@ -89,17 +90,29 @@ static bool ended_by_itself (const struct lease *l)
            l->conduct.status < STATUS_NOT_ITS_OWN;
 }
 
-static void learn (struct broker *b, const struct lease *l, int64_t now)
+static void learn (struct broker *b, const struct lease *l, uint64_t peak,
+                   int64_t now)
 {
     const struct conduct *c = &l->conduct;
     int64_t ran = since (began (l), now);
 
+    forecasts_learn_memory (b->forecasts, l->r.project, l->r.label, peak);
     if (!l->r.run && !c->begun)
         return; // it began before this broker did: nobody knows when
     forecasts_learn (b->forecasts, l->r.project, l->r.label, ran);
     if (c->learn_at)
         forecasts_learn_progress (b->forecasts, l->r.project, l->r.label,
                                   c->learn_at, c->learn_percent, ran);
+}
+
+static uint64_t more_of (uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t sum_of (uint64_t a, uint64_t b)
+{
+    return a > INT64_MAX - b ? INT64_MAX : a + b;
 }
 
 static struct run_record record_of (const struct lease *l, const char *outcome)
@@ -147,6 +160,8 @@ void conduct_end (struct broker *b, struct lease *l,
                   const struct msg_reaped *end, int64_t now, struct outbox *out)
 {
     struct conduct *c = &l->conduct;
+    const struct footprint *f = &l->footprint;
+    uint64_t peak = more_of (end->memory_bytes, f->peak_bytes);
     bool leads = l->r.token == end->tokens.at[0];
 
     if (!l->r.tree)
@@ -155,14 +170,12 @@ void conduct_end (struct broker *b, struct lease *l,
     c->status = (uint32_t) end->status;
     c->whole = began (l) == l->r.granted ? 0 : since (began (l), now);
     if (leads) {
-        c->cpu_ms = end->cpu_ms > INT64_MAX - c->cpu_ms
-                        ? INT64_MAX
-                        : c->cpu_ms + end->cpu_ms;
-        if (end->memory_bytes > c->memory_bytes)
-            c->memory_bytes = end->memory_bytes;
+        c->cpu_ms = sum_of (c->cpu_ms, more_of (end->cpu_ms, f->cpu_ms));
+        c->memory_bytes = more_of (c->memory_bytes, peak);
         if (ended_by_itself (l))
-            learn (b, l, now);
+            learn (b, l, peak, now);
     }
+    l->footprint = (struct footprint){0};
     if (out)
         record_tree (l, now, out);
     c->begun = c->said = c->learn_at = 0;
@@ -212,6 +225,8 @@ void conduct_record (const struct broker *b, const struct lease *l,
 
     if (l->damaged)
         return;
+    r.memory_bytes = more_of (r.memory_bytes, l->footprint.peak_bytes);
+    r.cpu_ms = sum_of (r.cpu_ms, l->footprint.cpu_ms);
     r.wait_ms = l->r.waited_ms;
     r.eta_low_ms = l->r.eta_low_ms;
     r.eta_high_ms = l->r.eta_high_ms;

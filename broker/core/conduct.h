@@ -3,7 +3,9 @@
  *
  * A tree's duration is learnt once, by the first slot that REAPED names, and
  * only if the tree ended by itself: what was killed or lost, and what a signal ended, says
- * nothing of how long the work takes.
+ * nothing of how long the work takes. So is the most memory that was seen of
+ * it: what its keeper says at the end, or what was measured while it ran
+ * (footprints.h), whichever is more.
  *
  * A slot has one record, from its grant to its end. A tree that ends in a
  * reservation that goes on has one of its own, which holds no slot time: the

@@ -22,6 +22,7 @@ enum {
 
 /* Times stay far from where a sum would overflow. */
 static const double LONGEST_MS = 1e15;
+static const double MOST_BYTES = 1e18;
 
 /* ---- the newest samples ---- */
 
@@ -80,12 +81,14 @@ struct entry {
     uint64_t used;
     struct ring runs;   // durations, ms
     struct ring errors; // of progress: see error_of ()
+    struct ring peaks;  // of memory, bytes
 };
 
 struct forecasts {
     struct entry *at[MOST_KEYS]; // in order of key
     size_t count;
     uint64_t uses;
+    struct ring peaks; // of all
 };
 
 /* The whole project comes before its labels. */
@@ -244,6 +247,18 @@ void forecasts_learn_progress (struct forecasts *f, const char *project,
     ring_add (&have (f, project, label)->errors,
               error_of (runs - at, straight));
     ring_add (&have (f, project, NULL)->errors, error_of (runs - at, straight));
+}
+
+void forecasts_learn_memory (struct forecasts *f, const char *project,
+                             const char *label, uint64_t bytes)
+{
+    double peak = bounded ((double) bytes, 0, MOST_BYTES);
+
+    if (bytes == 0)
+        return;
+    ring_add (&have (f, project, label)->peaks, peak);
+    ring_add (&have (f, project, NULL)->peaks, peak);
+    ring_add (&f->peaks, peak);
 }
 
 /* ---- quantiles ---- */
@@ -527,4 +542,30 @@ bool forecasts_left (const struct forecasts *f, const char *project,
         left = by_history (runs, elapsed);
     *ret_left = rounded (&left);
     return true;
+}
+
+static bool peaks_of (const struct ring *r, struct peaks *ret_peaks)
+{
+    struct spread s;
+
+    if (!r || r->count < FORECAST_LEAST)
+        return false;
+    s = spread_of (r->sorted, r->count, 0);
+    ret_peaks->mid = (uint64_t) bounded (s.mid, 1, MOST_BYTES);
+    ret_peaks->high = (uint64_t) bounded (s.high, 1, MOST_BYTES);
+    return true;
+}
+
+bool forecasts_memory (const struct forecasts *f, const char *project,
+                       const char *label, struct peaks *ret_peaks)
+{
+    return peaks_of (enough (find (f, project, label), find (f, project, NULL),
+                             offsetof (struct entry, peaks)),
+                     ret_peaks);
+}
+
+bool forecasts_memory_of_all (const struct forecasts *f,
+                              struct peaks *ret_peaks)
+{
+    return peaks_of (&f->peaks, ret_peaks);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* forecast.h - how long what runs will go on, from what has ended
+/* forecast.h - how long what runs will go on, and what it needs, from what has
+ * ended
  *
  * Keeps the newest durations of each project and label (and of each project),
  * a bounded number of them, and answers in quantiles: p10, p50, p90. Those are
@@ -49,10 +50,25 @@ void forecasts_learn_progress (struct forecasts *f, const char *project,
                                const char *label, int64_t elapsed,
                                double percent, int64_t run_ms);
 
+/* One that ended by itself took at most so much memory; 0: not known. */
+void forecasts_learn_memory (struct forecasts *f, const char *project,
+                             const char *label, uint64_t bytes);
+
 /* What is left of it; 0 <= low <= mid <= high. False: there is no basis. */
 bool forecasts_left (const struct forecasts *f, const char *project,
                      const char *label, const struct so_far *so_far,
                      struct range *ret_left);
+
+/* The most memory that such trees take: half of them no more than `mid`, nine
+ * in ten no more than `high`. Of the newest of that project and label, else of
+ * the project; or of all. False: there is no basis. */
+struct peaks {
+    uint64_t mid, high; // bytes
+};
+bool forecasts_memory (const struct forecasts *f, const char *project,
+                       const char *label, struct peaks *ret_peaks);
+bool forecasts_memory_of_all (const struct forecasts *f,
+                              struct peaks *ret_peaks);
 
 /* How many projects and labels are remembered now. */
 size_t forecasts_count (const struct forecasts *f);

@@ -60,12 +60,14 @@ enum err on_reaped (struct broker *b, struct call *c);
 enum err on_park (struct broker *b, struct call *c);
 enum err on_progress (struct broker *b, struct call *c);
 enum err on_sample (struct broker *b, struct call *c);
+enum err on_footprint (struct broker *b, struct call *c);
 enum err on_bye (struct broker *b, struct call *c);
 enum err on_status (struct broker *b, struct call *c);
 enum err on_kill (struct broker *b, struct call *c);
 enum err on_set_max (struct broker *b, struct call *c);
 enum err on_set_policy (struct broker *b, struct call *c);
 enum err on_set_priority (struct broker *b, struct call *c);
+enum err on_relieve (struct broker *b, struct call *c);
 enum err on_pause (struct broker *b, struct call *c);
 enum err on_resume (struct broker *b, struct call *c);
 

@@ -222,3 +222,31 @@ enum level health_level (const struct health *h)
     }
     return worst;
 }
+
+/* Within so much below a limit, or above it. */
+static bool is_near (double value, double limit, double margin)
+{
+    return !isnan (value) && !isnan (limit) && value >= limit - margin;
+}
+
+static bool is_tense (const struct health *h, const struct limits *l)
+{
+    const struct sample *s = &h->sample;
+
+    if (health_metric (h, METRIC_CPU) || health_metric (h, METRIC_MEMORY) ||
+        health_metric (h, METRIC_LOAD))
+        return true;
+    return is_near (s->cpu_percent, l->cpu_percent, 5) ||
+           is_near (s->memory_percent, l->memory_percent, 5) ||
+           is_near (s->memory_percent, l->critical_memory_percent, 5) ||
+           is_near (s->memory_full, l->critical_memory_psi, 5) ||
+           is_near (s->load1, l->load_average, 0.1 * l->load_average);
+}
+
+int64_t health_interval (const struct health *h, const struct limits *limits,
+                         int64_t sample)
+{
+    if (!h->sampled || !is_tense (h, limits))
+        return sample;
+    return sample > 10 ? sample / 10 : 1;
+}

@@ -54,6 +54,11 @@ bool health_update (struct health *h, const struct sample *sample, int64_t wall,
                     const struct limits *limits, int64_t dwell, int64_t now);
 /* The dwell moves by so much: nobody looked meanwhile (R3). */
 void health_shift (struct health *h, int64_t by);
+/* How long until the next sample where `sample` ms are usual: a tenth of it
+ * while a metric that may change fast is not healthy, or within 5 points (of
+ * the load 10 %) of a limit. Disks fill slowly: they change nothing. */
+int64_t health_interval (const struct health *h, const struct limits *limits,
+                         int64_t sample);
 enum level health_metric (const struct health *h, enum metric m);
 enum level health_level (const struct health *h);
 /* NaN: could not be read. */

@@ -58,8 +58,9 @@ static enum err welcome (struct broker *b, struct call *c, struct session *s)
     w->kill_confirm_ms = (uint64_t) t->kill_confirm;
     w->drift_ms = (uint64_t) t->drift;
     w->linger_ms = (uint64_t) t->linger;
+    w->sample_ms = (uint64_t) t->sample;
     if (!pools_is_own (&b->pools, s->pool))
-        w->sample_ms = (uint64_t) t->sample;
+        copy_text (w->unmanaged, sizeof w->unmanaged, b->settings.unmanaged);
     w->reclaim_idle_ms = (uint64_t) b->settings.reclaim_idle_ms;
     list_limbo (b, s, w);
     copy_text (w->near, sizeof w->near, s->near);

@@ -35,6 +35,22 @@ struct conduct {
     bool told; // trees that filled it have records
 };
 
+/* What its tree takes, as its holder measured it last. Of several slots under
+ * one tree only the one that leads it (lease_leads_tree) has any of it. */
+struct footprint {
+    uint64_t memory_bytes; // what would be free without it
+    uint64_t peak_bytes;   // the most of these, since the tree began
+    uint64_t cpu_ms;       // user and system, since the tree began
+    unsigned running;      // tasks that run or wait for a processor or a disk
+    int64_t at;            // monotonic ms it was told; 0 = never
+};
+
+/* What it said of its progress, when that last changed. */
+struct advance {
+    int64_t at;      // monotonic ms; 0 = never since this broker or the tree
+    uint64_t cpu_ms; // began; of its tree, then
+};
+
 struct lease {
     struct lease_record r;   // first: its token is the key
     struct project *project; // borrowed, as is the pool
@@ -47,7 +63,10 @@ struct lease {
     uint64_t kill;    // KILLING: by which KILL
     bool rebooted;    // LIMBO: of a boot that is over
     bool damaged;     // nobody knows whose
+    bool given_up;    // KILLING: reported as unkillable
     struct conduct conduct;
+    struct advance advance;
+    struct footprint footprint;
 };
 
 struct leases {

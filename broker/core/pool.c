@@ -107,6 +107,7 @@ void pools_remove (struct pools *p, struct pool *pool)
         p->retired = pool->number;
     if (pool->health_number > p->retired)
         p->retired = pool->health_number;
+    enforce_clear (&pool->enforcement);
     free (pool);
     p->count--;
     memmove (p->at + i, p->at + i + 1, (p->count - i) * sizeof *p->at);
@@ -114,8 +115,10 @@ void pools_remove (struct pools *p, struct pool *pool)
 
 void pools_clear (struct pools *p)
 {
-    for (size_t i = 0; i < p->count; i++)
+    for (size_t i = 0; i < p->count; i++) {
+        enforce_clear (&p->at[i]->enforcement);
         free (p->at[i]);
+    }
     p->count = 0;
 }
 

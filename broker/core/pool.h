@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/enforce.h"
 #include "core/health.h"
 #include "core/ramp.h"
 #include "core/ranks.h"
@@ -26,6 +27,13 @@
 struct lane;
 struct ticket;
 
+/* What looks like an agent there and runs outside any slot. */
+struct unmanaged {
+    unsigned count;        // processes
+    uint64_t memory_bytes; // of them all
+    char of[65];           // whose most of it seems to be; "" = unknown
+};
+
 struct pool {
     char host[65];
     unsigned max_slots; // its own; the sum is bounded elsewhere
@@ -33,6 +41,8 @@ struct pool {
     uint64_t memory_bytes; // could use; 0 = not known
     struct health health;
     struct response response; // to it
+    struct enforcement enforcement; // where that is not enough
+    struct unmanaged unmanaged;
 
     unsigned in_use, waiting, sessions; // as of the last tally
 

@@ -95,6 +95,12 @@ void broker_restore_duration (struct broker *b, const char *project,
     forecasts_learn (b->forecasts, project, label, run_ms);
 }
 
+void broker_restore_memory (struct broker *b, const char *project,
+                            const char *label, uint64_t bytes)
+{
+    forecasts_learn_memory (b->forecasts, project, label, bytes);
+}
+
 void broker_restore_damaged (struct broker *b, uint64_t token)
 {
     struct lease_record r = {

@@ -401,6 +401,7 @@ void round_serve (struct broker *b, int64_t now, struct outbox *out)
     b->dispatch.learning_until = b->learning_until;
     state_tally (b);
     state_respond (b, now, out);
+    enforce_step (b, now, out);
     drop_impossible (b, out);
     serve (b, now, out);
     reclaim_ask (b, now, out);

@@ -65,7 +65,32 @@ void broker_observe_sample (struct broker *b, const struct sample *sample,
     observe (b, b->pools.at[0], sample, wall, now, out);
 }
 
+void broker_observe_unmanaged (struct broker *b, unsigned count,
+                               uint64_t memory_bytes, const char *of)
+{
+    struct unmanaged *u = &b->pools.at[0]->unmanaged;
+
+    u->count = count;
+    u->memory_bytes = memory_bytes;
+    copy_text (u->of, sizeof u->of, of);
+}
+
+int64_t broker_sample_interval (const struct broker *b)
+{
+    const struct pool *own = b->pools.at[0];
+    const struct limits limits = settings_limits (&b->settings, own->cores);
+
+    return health_interval (&own->health, &limits, b->settings.timing.sample);
+}
+
 /* ---- SAMPLE ---- */
+
+static void note_unmanaged (struct unmanaged *u, const struct msg_sample *in)
+{
+    u->count = (unsigned) in->unmanaged;
+    u->memory_bytes = in->unmanaged_bytes;
+    copy_text (u->of, sizeof u->of, in->unmanaged_of);
+}
 
 /* Which figure cannot be, and the most it may; NULL: none. */
 static const char *impossible (const struct msg_sample *m, double *ret_most)
@@ -150,6 +175,7 @@ enum err on_sample (struct broker *b, struct call *c)
     if (is_heeded (b, pool, c) && !is_twice (pool, in)) {
         pool->reporter = c->from->r.id;
         pool->reported = c->now;
+        note_unmanaged (&pool->unmanaged, in);
         sample = sample_of (in, c->now);
         observe (b, pool, &sample, (int64_t) in->at_ms, c->now, c->out);
     }

@@ -63,6 +63,8 @@ struct settings {
     unsigned cores;             // of the broker's own host
     unsigned message_rate;      // a second, of one connection
     bool power;                 // durability: power
+    char unmanaged[513];        // names of programs that look like agents,
+                                // comma-separated; more are not told to others
     struct limits limits;
     struct timing timing;
     unsigned project_count;

@@ -240,8 +240,10 @@ static void start_one (struct broker *b, struct call *c, uint64_t token)
     note_news (l, in->seq);
     if (!l->r.own && !lease_has_tree (l)) // its tree outlives our power (R4)
         outbox_require_flush (c->out);
-    if (!l->r.tree)
+    if (!l->r.tree) {
         conduct_begin (l, c->now);
+        l->advance = (struct advance){0, 0};
+    }
     l->r.tree = true;
     l->r.cookie = in->tokens.at[0];
     l->r.agent = (struct process){(int32_t) in->pid, (int64_t) in->start};
@@ -323,6 +325,29 @@ static void note_progress (struct lease *l, const struct msg_progress *in)
     l->r.validating = in->validating;
 }
 
+/* Does it say anything that it did not say before? */
+static bool advances (const struct lease_record *r,
+                      const struct msg_progress *in)
+{
+    if (in->phases && (in->phase != r->phase || in->phases != r->phases))
+        return true;
+    if (!isnan (in->percent) && !(in->percent == r->percent))
+        return true;
+    return in->validating != r->validating ||
+           (in->note[0] && strcmp (in->note, r->note) != 0);
+}
+
+/* Of several slots under one tree, that which leads it has the footprint. */
+static void note_advance (struct broker *b, struct lease *l, int64_t now)
+{
+    struct lease *at = NULL;
+
+    while ((at = lease_next_of_tree (&b->leases, l, at))) {
+        at->advance.at = now;
+        at->advance.cpu_ms = at->footprint.cpu_ms;
+    }
+}
+
 enum err on_progress (struct broker *b, struct call *c)
 {
     enum err e = check_progress (c);
@@ -333,6 +358,8 @@ enum err on_progress (struct broker *b, struct call *c)
     l = find_agent (b, c);
     if (!l)
         return ERR_NOT_FOUND;
+    if (advances (&l->r, &c->in->progress))
+        note_advance (b, l, c->now);
     note_progress (l, &c->in->progress);
     conduct_progress (l, c->now);
     ledger_lease (b, l, c->out);

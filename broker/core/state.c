@@ -140,6 +140,16 @@ void state_relieve (struct broker *b, struct pool *pool, int64_t now,
     state_respond (b, now, out);
 }
 
+unsigned state_relieved (const struct broker *b, const struct pool *pool,
+                         int64_t now)
+{
+    struct response response = pool->response;
+    const struct response_input in = input_of (b, pool);
+
+    response_relieve (&response, &in, &b->settings.timing, now);
+    return response_effective (&response, pool->max_slots);
+}
+
 unsigned state_limit (const struct broker *b, const struct project *p,
                       const struct pool *pool)
 {

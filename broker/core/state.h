@@ -14,6 +14,7 @@
 #include "core/policy.h"
 #include "core/pool.h"
 #include "core/projects.h"
+#include "core/relieve.h"
 #include "core/sessions.h"
 #include "core/snapshots.h"
 #include "core/waitq.h"
@@ -47,6 +48,7 @@ struct broker {
     struct projects projects;
     struct pools pools; // at[0]: the broker's own host
     struct kills kills;
+    struct reliefs reliefs;
     struct forecasts *forecasts; // owned
     struct ended_sessions ended;
     struct snapshots snapshots;
@@ -54,6 +56,7 @@ struct broker {
     bool disk_full, learning;
     int64_t learning_until;
     int64_t turned;     // the newest broker_turn
+    bool attentive;     // all that was sent before it has been heard
     uint64_t changes;   // rises with every change of anything
     uint64_t published; // `changes` when it was last published
     uint64_t broker_number, broker_digest; // BROKER as last published
@@ -86,6 +89,9 @@ void state_respond (struct broker *b, int64_t now, struct outbox *out);
 /* People want it: the pool shrinks now as degraded memory would make it. */
 void state_relieve (struct broker *b, struct pool *pool, int64_t now,
                     struct outbox *out);
+/* What would be effective then. */
+unsigned state_relieved (const struct broker *b, const struct pool *pool,
+                         int64_t now);
 /* The most that one request of `p` on `pool` can ever be granted. */
 unsigned state_limit (const struct broker *b, const struct project *p,
                       const struct pool *pool);

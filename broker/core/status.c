@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "core/conduct.h"
+#include "core/footprints.h"
 #include "core/memory.h"
 #include "core/outlook.h"
 
@@ -39,7 +40,14 @@ void status_pool_cause (const struct broker *b, const struct pool *pool,
 {
     const struct limits limits = settings_limits (&b->settings, pool->cores);
 
+    const char *outside = enforce_outside (pool);
+    size_t used;
+
     response_cause (&pool->response, &pool->health, &limits, ret_text, size);
+    used = strlen (ret_text);
+    if (outside[0])
+        snprintf (ret_text + used, size - used, "%s%s", used ? ", " : "",
+                  outside);
 }
 
 /* What grants nothing withholds all. */
@@ -80,6 +88,7 @@ static void fill_head (const struct broker *b, struct msg_status_ok *head)
     head->in_use = b->dispatch.in_use;
     head->queue_total = b->waiters.count;
     head->refused = b->refused + b->refused_before;
+    head->slot_bytes = footprints_slot_bytes (b);
     head->disk_full = b->disk_full;
     head->learning = b->learning;
 }
@@ -106,6 +115,13 @@ static void fill_sample (const struct health *h, int64_t now,
     row->age_ms = age (s->at, now);
 }
 
+static void fill_unmanaged (const struct unmanaged *u, struct row_host *row)
+{
+    row->unmanaged = u->count;
+    row->unmanaged_bytes = u->memory_bytes;
+    copy_text (row->unmanaged_of, sizeof row->unmanaged_of, u->of);
+}
+
 static void fill_host (const struct broker *b, const struct pool *pool,
                        int64_t now, struct row_host *row)
 {
@@ -116,7 +132,9 @@ static void fill_host (const struct broker *b, const struct pool *pool,
     row->max_slots = pool->max_slots;
     row->effective = pool_effective (pool);
     row->in_use = pool->in_use;
+    status_pool_cause (b, pool, row->cause, sizeof row->cause);
     fill_sample (&pool->health, now, row);
+    fill_unmanaged (&pool->unmanaged, row);
     row->max_cpu_percent = limits.cpu_percent;
     row->max_memory_percent = limits.memory_percent;
     row->max_load_average = limits.load_average;
@@ -265,6 +283,10 @@ static void fill_agent (const struct broker *b, const struct lease *l,
     row->age_ms = age (r->granted, now);
     row->pid = (uint64_t) r->agent.pid;
     row->supervisor = (uint64_t) r->supervisor.pid;
+    if (footprint_known (b, l, now)) {
+        row->memory_bytes = l->footprint.memory_bytes;
+        row->cpu_ms = l->footprint.cpu_ms;
+    }
     row->suspect = is_suspect (b, l);
     add_forecast (b, l, now, &eta);
     eta_fill (&eta, &row->eta_low_s, &row->eta_high_s);
@@ -386,6 +408,53 @@ static void add_agents (const struct broker *b, struct snapshot *s,
     }
 }
 
+/* Agents are listed by token. */
+static struct row_agent *agent_row (const struct snapshot *s, uint64_t token)
+{
+    size_t low = 0, high = s->agent_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (s->agents[middle].token < token)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < s->agent_count && s->agents[low].token == token
+               ? &s->agents[low]
+               : NULL;
+}
+
+static void mark_tree (const struct broker *b, const struct snapshot *s,
+                       const struct victim *v)
+{
+    const struct lease *of = leases_find (&b->leases, v->token), *l = NULL;
+
+    while ((l = lease_next_of_tree (&b->leases, of, l))) {
+        struct row_agent *row = agent_row (s, l->r.token);
+
+        if (!row)
+            continue;
+        row->victim = v->rank;
+        copy_text (row->why, sizeof row->why, v->why);
+    }
+}
+
+static void mark_victims (const struct broker *b, struct snapshot *s,
+                          int64_t now)
+{
+    for (size_t i = 0; i < b->pools.count; i++) {
+        size_t count;
+        struct victim *victims =
+            enforce_victims (b, b->pools.at[i], now, &count);
+
+        for (size_t n = 0; n < count; n++)
+            mark_tree (b, s, &victims[n]);
+        free (victims);
+    }
+}
+
 /* Into which snapshot, for whom. */
 struct listing {
     const struct broker *b;
@@ -434,6 +503,7 @@ void status_answer (struct broker *b, const struct peer *to,
     add_hosts (b, s, now);
     add_projects (b, s, &view);
     add_agents (b, s, &view);
+    mark_victims (b, s, now);
     add_queue (b, s, &view);
     free (view.etas);
     snapshot_page (s, 0, page);

@@ -197,7 +197,8 @@ static void samples_are_wanted_of_other_hosts_alone (void **state)
     struct actor *own = stage_shim (st, "a"), *other;
     (void) state;
 
-    assert_int_equal (welcomed (st, own)->sample_ms, 0);
+    assert_int_equal (welcomed (st, own)->sample_ms, 2000); // of its trees
+    assert_string_equal (welcomed (st, own)->unmanaged, "");
     say_sample (st, own, 50);
     stage_assert_refused (st, own, ERR_NOT_ALLOWED);
     other = stage_remote (st, "a", "vm2");

@@ -429,6 +429,48 @@ labels_of_a_stranger_cost_neither_memory_nor_what_others_learnt (void **state)
     forecasts_destroy (f);
 }
 
+/* ---- memory ---- */
+
+static void memory_is_told_by_quantiles_of_the_newest_peaks (void **state)
+{
+    struct forecasts *f = forecasts_create ();
+    struct peaks p = {1, 2};
+    (void) state;
+
+    for (uint64_t i = 1; i <= 4; i++)
+        forecasts_learn_memory (f, "alpha", "auth", i);
+    forecasts_learn_memory (f, "alpha", "auth", 0); // not known
+    assert_false (forecasts_memory (f, "alpha", "auth", &p));
+    assert_false (forecasts_memory_of_all (f, &p));
+    assert_int_equal (p.high, 2);      // untouched
+    for (uint64_t i = 1; i <= 64; i++) // pushes the others out
+        forecasts_learn_memory (f, "alpha", "auth", 65000000 - i * 1000000);
+    assert_true (forecasts_memory (f, "alpha", "auth", &p));
+    assert_int_equal (p.mid, 32500000);
+    assert_int_equal (p.high, 58500000);
+    assert_true (forecasts_memory_of_all (f, &p));
+    assert_int_equal (p.high, 58500000);
+    forecasts_destroy (f);
+}
+
+static void memory_of_a_label_with_few_peaks_is_that_of_its_project (void **s)
+{
+    struct forecasts *f = forecasts_create ();
+    struct peaks p;
+    (void) s;
+
+    for (unsigned i = 0; i < 5; i++)
+        forecasts_learn_memory (f, "alpha", "auth", 700);
+    forecasts_learn_memory (f, "alpha", "huge", UINT64_MAX);
+    assert_true (forecasts_memory (f, "alpha", "auth", &p));
+    assert_int_equal (p.high, 700);
+    assert_true (forecasts_memory (f, "alpha", "huge", &p));
+    assert_int_equal (p.mid, 700);
+    assert_true (p.high > 700);
+    assert_false (forecasts_memory (f, "beta", "auth", &p));
+    forecasts_destroy (f);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -445,6 +487,9 @@ int main (void)
             what_has_outlived_all_others_is_never_about_to_end_for_ever),
         cmocka_unit_test (newest_durations_push_out_the_oldest),
         cmocka_unit_test (absurd_numbers_do_no_harm),
+        cmocka_unit_test (memory_is_told_by_quantiles_of_the_newest_peaks),
+        cmocka_unit_test (
+            memory_of_a_label_with_few_peaks_is_that_of_its_project),
         cmocka_unit_test (
             labels_of_a_stranger_cost_neither_memory_nor_what_others_learnt),
     };

@@ -282,6 +282,72 @@ static void square_wave_shorter_than_the_dwell_does_not_flap (void **state)
     assert_int_equal (health_metric (&w.h, METRIC_CPU), LEVEL_HEALTHY);
 }
 
+/* ---- how often ---- */
+
+static int64_t interval (struct watch *w)
+{
+    look (w);
+    return health_interval (&w->h, &w->limits, EVERY);
+}
+
+static void near_a_limit_samples_come_ten_times_as_often (void **state)
+{
+    struct watch w = begin ();
+    const struct {
+        double *figure;
+        double far, near, back;
+    } cases[] = {
+        {&w.s.cpu_percent, 79.9, 80, 10},
+        {&w.s.memory_percent, 84.9, 85, 10},
+        {&w.s.memory_full, 14.9, 15, 0},
+        {&w.s.load1, 14.3, 14.4, 1},
+    };
+    (void) state;
+
+    assert_int_equal (health_interval (&w.h, &w.limits, EVERY), EVERY);
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        *cases[i].figure = cases[i].far;
+        assert_int_equal (interval (&w), EVERY);
+        *cases[i].figure = cases[i].near;
+        assert_int_equal (interval (&w), EVERY / 10);
+        *cases[i].figure = cases[i].back;
+        assert_int_equal (interval (&w), EVERY);
+    }
+}
+
+static void what_is_not_healthy_is_sampled_often_until_it_is (void **state)
+{
+    struct watch w = begin ();
+    (void) state;
+
+    w.s.memory_percent = 91;
+    look (&w);
+    assert_int_equal (interval (&w), EVERY / 10);
+    w.s.memory_percent = 10;
+    assert_int_equal (interval (&w), EVERY / 10); // for the dwell
+    look_for (&w, DWELL);
+    assert_int_equal (interval (&w), EVERY);
+}
+
+static void full_disk_or_no_limit_or_no_figure_hurries_nobody (void **state)
+{
+    struct watch w = begin ();
+    (void) state;
+
+    w.s.disk_percent = w.s.inodes_percent = 99;
+    look (&w);
+    assert_int_equal (interval (&w), EVERY);
+    w.limits = (struct limits){NAN, NAN, NAN, NAN, NAN, NAN, NAN, false};
+    w.s.cpu_percent = w.s.memory_percent = w.s.load1 = 100;
+    assert_int_equal (interval (&w), EVERY);
+    w = begin ();
+    w.s.memory_percent = w.s.cpu_percent = w.s.load1 = NAN;
+    assert_int_equal (interval (&w), EVERY);
+    w.s.load1 = 99;
+    look (&w);
+    assert_int_equal (health_interval (&w.h, &w.limits, 5), 1);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +365,9 @@ int main (void)
         cmocka_unit_test (metric_is_judged_by_any_of_its_limits),
         cmocka_unit_test (dwell_does_not_pass_while_the_broker_is_stopped),
         cmocka_unit_test (square_wave_shorter_than_the_dwell_does_not_flap),
+        cmocka_unit_test (near_a_limit_samples_come_ten_times_as_often),
+        cmocka_unit_test (what_is_not_healthy_is_sampled_often_until_it_is),
+        cmocka_unit_test (full_disk_or_no_limit_or_no_figure_hurries_nobody),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -57,6 +57,7 @@ static void every_role_may_say_what_the_table_says (void **state)
         {VERB_BYE, "--P--"},        {VERB_STATUS, "-OPOA"},
         {VERB_KILL, "--POA"},       {VERB_SET_MAX, "----A"},
         {VERB_SET_POLICY, "----A"}, {VERB_SET_PRIORITY, "----A"},
+        {VERB_RELIEVE, "----A"},    {VERB_FOOTPRINT, "--P--"},
         {VERB_PAUSE, "--POA"},      {VERB_RESUME, "--POA"},
         {VERB_HISTORY, "--POA"},
     };
@@ -141,8 +142,8 @@ static void assert_in_its_own_project_only (struct msg *msg, char *project)
                       ROLE_ADMIN);
 }
 
-static void history_is_the_projects_own_and_its_days_are_for_observers (
-    void **state)
+static void
+history_is_the_projects_own_and_its_days_are_for_observers (void **state)
 {
     struct msg *msg = a_message (VERB_HISTORY);
     const char *why = NULL;

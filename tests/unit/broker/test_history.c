@@ -358,14 +358,14 @@ static void forecasts_are_scored_where_the_end_was_their_own (void **state)
 static unsigned recalled;
 static int64_t newest;
 
-static void learn (void *arg, const char *project, const char *label,
-                   int64_t run_ms)
+static void learn (void *arg, const struct run_record *run)
 {
     assert_ptr_equal (arg, &recalled);
-    assert_string_equal (project, "p");
-    assert_string_equal (label, "au\x01th 'x'");
+    assert_string_equal (run->project, "p");
+    assert_string_equal (run->label, "au\x01th 'x'");
+    assert_int_equal (run->memory_bytes, a_run (1, "p").memory_bytes);
     recalled++;
-    newest = run_ms;
+    newest = run->run_ms;
 }
 
 static void newest_durations_are_recalled_the_oldest_first (void **state)

@@ -240,6 +240,7 @@ static void every_key_reaches_its_place (void **state)
     assert_int_equal (s->hosts[0].max_slots, 10);
     assert_string_equal (o.notice_command, "/usr/bin/save-work");
     assert_int_equal (o.unmanaged.count, 2);
+    assert_string_equal (o.settings.unmanaged, "claude,cc1");
     assert_string_equal (o.disk_paths.at[1], "/home");
     assert_int_equal (o.binds.count, 2);
     assert_string_equal (o.binds.at[1], "tcp://127.0.0.1:7557");
