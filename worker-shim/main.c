@@ -16,9 +16,9 @@ static const struct command *const commands[] = {
     &command_progress, &command_cancel,     &command_status,
     &command_kill,     &command_pause,      &command_resume,
     &command_set_max,  &command_set_policy, &command_set_priority,
-    &command_history,  &command_health,     &command_events,
-    &command_advise,   &command_doctor,     &command_park,
-    &command_shim};
+    &command_relieve,  &command_history,    &command_health,
+    &command_events,   &command_advise,     &command_doctor,
+    &command_park,     &command_shim};
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -14,6 +14,8 @@
 #include "bus/lock.h"
 #include "bus/log.h"
 #include "bus/sampler.h"
+#include "bus/unmanaged.h"
+#include "footprint.h"
 #include "local.h"
 #include "tree.h"
 #include "uplink.h"
@@ -21,11 +23,12 @@
 #include "witness.h"
 
 enum {
-    CONNECT_MS = 200,    // before the first HELLO
-    LINGER_MS = 1000,    // for the last words
-    CLEAN_MS = 50,       // between two looks at leftovers
-    LOCK_MS = 250,       // between two looks at the broker's lock, at most
-    FIRST_HELLO_MS = 100 // between HELLOs before the first WELCOME
+    CONNECT_MS = 200,      // before the first HELLO
+    LINGER_MS = 1000,      // for the last words
+    CLEAN_MS = 50,         // between two looks at leftovers
+    LOCK_MS = 250,         // between two looks at the broker's lock, at most
+    FIRST_HELLO_MS = 100,  // between HELLOs before the first WELCOME
+    SEARCHED_AT_ONCE = 512 // processes, with each SAMPLE
 };
 
 /* What a lost keeper left (ACT_CLEAN), until it is proven gone. */
@@ -46,7 +49,10 @@ struct service {
     // events add to one list while the other is carried out
     struct actions *lists[2], *actions;
     struct leftover *leftovers;
-    struct sampler *sampler; // NULL until the broker wants to know
+    struct sampler *sampler;            // NULL until the broker wants to know
+    int64_t sample_ms;                  // how often
+    struct unmanaged_search *unmanaged; // NULL until it says what that is
+    struct unmanaged_found found;
     int64_t clean_at, lock_at, lock_every;
     int64_t now; // 0: not read since the last wait
     int signal_fd;
@@ -68,6 +74,15 @@ static int64_t now_of (struct service *s)
 
 /* ---- what comes in ---- */
 
+static void heed_senses (struct service *s, const struct msg_welcome *in)
+{
+    s->sample_ms = (int64_t) in->sample_ms;
+    unmanaged_destroy (s->unmanaged);
+    s->unmanaged =
+        in->unmanaged[0] ? unmanaged_create ("/proc", in->unmanaged) : NULL;
+    s->found = (struct unmanaged_found){0, 0, ""};
+}
+
 static void on_uplink (void *arg, const struct msg *msg)
 {
     struct service *s = arg;
@@ -80,6 +95,7 @@ static void on_uplink (void *arg, const struct msg *msg)
         int64_t half = (int64_t) msg->welcome.beat_ms / 2;
 
         s->lock_every = half < LOCK_MS ? (half > 0 ? half : 1) : LOCK_MS;
+        heed_senses (s, &msg->welcome);
     }
     shim_on_broker (s->shim, msg, now_of (s), s->actions);
 }
@@ -312,6 +328,20 @@ static void tell_broker (struct service *s, const struct action *a)
     shim_end (s->shim, now_of (s), s->actions);
 }
 
+static bool is_ours (void *arg, const char *folder)
+{
+    const struct service *s = arg;
+
+    return strcmp (folder, s->options->settings.project) == 0;
+}
+
+/* A step of it with each SAMPLE. Of projects only our own is known here. */
+static void look_for_unmanaged (struct service *s)
+{
+    if (s->unmanaged)
+        unmanaged_look (s->unmanaged, SEARCHED_AT_ONCE, is_ours, s, &s->found);
+}
+
 /* The fullest file system that counts is that of the whole host: which others
  * matter here nobody has told us. */
 static void tell_sample (struct service *s, uint64_t session)
@@ -322,7 +352,9 @@ static void tell_sample (struct service *s, uint64_t session)
 
     if (!s->sampler)
         s->sampler = sampler_create ("/proc", paths, 1);
+    sampler_set_window (s->sampler, s->sample_ms / 2);
     sampler_sample (s->sampler, clock_monotonic_ms (), &sample);
+    look_for_unmanaged (s);
     m = (struct msg_sample){
         .session = session,
         .at_ms = (uint64_t) clock_wall_ms (),
@@ -338,8 +370,21 @@ static void tell_sample (struct service *s, uint64_t session)
         .memory_full = sample.memory_full,
         .io_some = sample.io_some,
         .io_full = sample.io_full,
+        .unmanaged = s->found.count,
+        .unmanaged_bytes = s->found.memory_bytes,
     };
+    copy_text (m.unmanaged_of, sizeof m.unmanaged_of, s->found.of);
     uplink_send (s->uplink, VERB_SAMPLE, &m);
+}
+
+/* A keeper that has just gone is heard of by itself. */
+static void measure (struct service *s, const struct action *a)
+{
+    struct who keeper = local_who (s->keepers, a->keeper);
+    struct measured measured;
+
+    if (footprint_measure ("/proc", keeper.pid, a->cgroup, &measured) == 0)
+        shim_on_measured (s->shim, a->token, &measured, now_of (s));
 }
 
 static void renew (struct service *s)
@@ -363,6 +408,7 @@ static void carry_out (struct service *s, const struct action *a)
     case ACT_END_SUPERVISOR: watches_signal (a->who, SIGTERM); break;
     case ACT_SPAWN: spawn (s, a); break;
     case ACT_SAMPLE: tell_sample (s, a->session); break;
+    case ACT_MEASURE: measure (s, a); break;
     case ACT_RECONNECT: renew (s); break;
     case ACT_READY: say_ready (s); break;
     case ACT_LOG: log_action (a); break;
@@ -459,6 +505,7 @@ static void close_all (struct service *s)
     local_destroy (s->keepers);
     watches_destroy (s->watches);
     sampler_destroy (s->sampler);
+    unmanaged_destroy (s->unmanaged);
     reactor_destroy (s->reactor);
     if (s->signal_fd >= 0)
         close (s->signal_fd);

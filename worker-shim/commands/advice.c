@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "commands/advice.h"
 
+#include <math.h>
 #include <stddef.h>
 
 static const struct advice_row rows[] = {
@@ -16,6 +17,14 @@ unsigned advice_slots (unsigned cores, unsigned gb)
     unsigned slots = by_cores < by_memory ? by_cores : by_memory;
 
     return slots < 1 ? 1 : slots > 50 ? 50 : slots;
+}
+
+unsigned advice_fit (uint64_t memory_bytes, double percent, uint64_t slot_bytes)
+{
+    double part = isnan (percent) ? 1 : percent / 100;
+    double fit = (double) memory_bytes * part / (double) slot_bytes;
+
+    return fit < 1000000 ? (unsigned) fit : 1000000;
 }
 
 const struct advice_row *advice_row (unsigned cores, unsigned gb)

@@ -8,6 +8,8 @@
 #ifndef SLOTBUS_ADVICE_H
 #define SLOTBUS_ADVICE_H
 
+#include <stdint.h>
+
 struct advice_row {
     const char *name;
     unsigned cores, gb; // from
@@ -16,6 +18,10 @@ struct advice_row {
 };
 
 unsigned advice_slots (unsigned cores, unsigned gb);
+/* So many slots of `slot_bytes` each fit into the part of the memory that is
+ * within its limit (percent; NaN: all of it). slot_bytes > 0. */
+unsigned advice_fit (uint64_t memory_bytes, double percent,
+                     uint64_t slot_bytes);
 /* Never NULL: below the smallest it is the smallest. */
 const struct advice_row *advice_row (unsigned cores, unsigned gb);
 

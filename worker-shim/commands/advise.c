@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "commands/command.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "bus/base.h"
+#include "bus/machine.h"
 #include "commands/advice.h"
+#include "commands/ask.h"
 #include "commands/flags.h"
 #include "commands/say.h"
+
+enum { ANSWER_MS = 1000 };
 
 static int run_advise (int argc, char **argv);
 
@@ -17,14 +22,24 @@ const struct command command_advise = {
     .usage = "[--cores N] [--memory GB]",
     .summary = "how many slots this machine should have",
     .help =
-        "By its cores and its memory; the smaller of both decides. Asks no\n"
-        "broker.\n"
+        "By its cores and its memory; the smaller of both decides. Where a\n"
+        "broker runs, also by what its agents needed: nine in ten of them\n"
+        "took no more memory than this reckons with for each slot.\n"
         "\n"
         "      --cores N    of another machine\n"
         "      --memory GB  of another machine\n",
     .examples = "  slotbus advise\n"
                 "  slotbus advise --cores 8 --memory 16\n",
     .run = run_advise};
+
+/* What may be used: RAM, or the tightest limit. 0: cannot be read. */
+static uint64_t memory_bytes (void)
+{
+    struct machine machine;
+
+    machine_read ("/proc", &machine);
+    return machine.memory_bytes;
+}
 
 /* /proc/meminfo's MemTotal is what the firmware leaves: 15.5 of 16 GB. */
 static unsigned memory_gb (void)
@@ -56,6 +71,47 @@ static void print (unsigned cores, unsigned gb)
             slots);
 }
 
+/* Advice needs no broker: where none answers at once nothing is said of it. Its
+ * own host is the first that it lists. */
+static bool ask_broker (uint64_t *ret_slot_bytes, double *ret_limit_percent)
+{
+    struct endpoint_list list;
+    char error[4 * PATH_BYTES];
+    const struct msg_status_ok *ok;
+    struct msg_status in;
+    struct ask *a;
+    bool denied, known = false;
+    int status;
+
+    if (endpoints_find (&list, &denied, error, sizeof error))
+        return false;
+    a = ask_open (&status);
+    if (!a)
+        return false;
+    message_init_fields (&in, VERB_STATUS);
+    ok = &ask_answer (a)->status_ok;
+    if (ask_try (a, VERB_STATUS, &in, VERB_STATUS_OK, ANSWER_MS) == 0) {
+        known = ok->slot_bytes > 0 && ok->hosts_count > 0;
+        *ret_slot_bytes = ok->slot_bytes;
+        *ret_limit_percent = ok->hosts[0].max_memory_percent;
+    }
+    ask_close (a);
+    return known;
+}
+
+static void print_needs (unsigned slots, uint64_t memory)
+{
+    uint64_t slot_bytes;
+    double percent;
+    char bytes[32];
+
+    if (memory == 0 || !ask_broker (&slot_bytes, &percent))
+        return;
+    printf ("   %u slots would need about %s at p90; %u fit\n", slots,
+            say_bytes (slots * slot_bytes, bytes, sizeof bytes),
+            advice_fit (memory, percent, slot_bytes));
+}
+
 static int run_advise (int argc, char **argv)
 {
     uint64_t cores = 0, gb = 0;
@@ -73,5 +129,8 @@ static int run_advise (int argc, char **argv)
     if (cores == 0)
         cores = (uint64_t) sysconf (_SC_NPROCESSORS_ONLN);
     print ((unsigned) cores, gb ? (unsigned) gb : memory_gb ());
+    print_needs (
+        advice_slots ((unsigned) cores, gb ? (unsigned) gb : memory_gb ()),
+        gb ? gb << 30 : memory_bytes ());
     return say_flush ();
 }

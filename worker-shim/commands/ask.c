@@ -181,3 +181,17 @@ int ask_call (struct ask *a, enum verb verb, const void *fields,
 
     return status ? status : ask_wants (a, verb, wanted);
 }
+
+int ask_try (struct ask *a, enum verb verb, const void *fields,
+             enum verb wanted, int64_t within_ms)
+{
+    int64_t until = clock_monotonic_ms () + within_ms;
+
+    if (absent (a) || link_send (a->socket, &a->in, verb, fields))
+        return -1;
+    do {
+        if (is_readable (a, until) && link_receive (a->socket, &a->in) > 0)
+            return a->in.msg.verb == wanted ? 0 : -1;
+    } while (clock_monotonic_ms () < until);
+    return -1;
+}

@@ -34,6 +34,10 @@ int ask_call (struct ask *a, enum verb verb, const void *fields,
 int ask_any (struct ask *a, enum verb verb, const void *fields);
 /* Is that answer of that verb? Else its exit status, said. */
 int ask_wants (const struct ask *a, enum verb verb, enum verb wanted);
+/* The same of one broker only, within so long, and nothing is said: for what a
+ * command can do without. 0, or -1. */
+int ask_try (struct ask *a, enum verb verb, const void *fields,
+             enum verb wanted, int64_t within_ms);
 const struct msg *ask_answer (const struct ask *a);
 
 #endif

@@ -41,7 +41,7 @@ extern const struct command command_shim, command_request, command_release,
     command_cancel, command_run, command_progress, command_status, command_kill,
     command_set_max, command_set_policy, command_set_priority, command_pause,
     command_resume, command_park, command_health, command_events, command_advise,
-    command_doctor, command_history;
+    command_doctor, command_history, command_relieve;
 
 /* The command of that name, or NULL. (main.c) */
 const struct command *command_find (const char *name);

@@ -104,6 +104,22 @@ static void figure (FILE *out, const char *name, double value, const char *unit,
         fprintf (out, "   %s: %.1f (of %.1f limit)\n", name, value, limit);
 }
 
+/* What looks like an agent and has no slot: nobody ends it. */
+static void unmanaged_line (FILE *out, const struct row_host *host)
+{
+    char bytes[32], of[NAME_BYTES];
+
+    if (host->unmanaged == 0)
+        return;
+    fprintf (out, "   unmanaged: %llu process%s, %s",
+             (unsigned long long) host->unmanaged,
+             host->unmanaged == 1 ? "" : "es",
+             say_bytes (host->unmanaged_bytes, bytes, sizeof bytes));
+    if (host->unmanaged_of[0])
+        fprintf (out, " (%s?)", say_clean (host->unmanaged_of, of, sizeof of));
+    fputc ('\n', out);
+}
+
 static void host_health (FILE *out, const struct row_host *host, bool only,
                          bool emoji)
 {
@@ -120,6 +136,7 @@ static void host_health (FILE *out, const struct row_host *host, bool only,
         fprintf (out, "   Disk: unknown\n");
     else
         fprintf (out, "   Disk: %.0f%%\n", host->disk_percent);
+    unmanaged_line (out, host);
     fputc ('\n', out);
 }
 
@@ -364,9 +381,23 @@ void render_status (FILE *out, const struct snapshot *s, bool emoji)
 
 /* ---- one project ---- */
 
+/* ", 351 MB, CPU 88 s": what its tree takes, if it was measured. */
+static char *say_footprint (const struct row_agent *agent, char *ret_text,
+                            size_t size)
+{
+    char bytes[32], time[32];
+
+    if (agent->memory_bytes == 0 && agent->cpu_ms == 0)
+        return copy_text (ret_text, size, "");
+    snprintf (ret_text, size, ", %s, CPU %s",
+              say_bytes (agent->memory_bytes, bytes, sizeof bytes),
+              say_age (agent->cpu_ms, time, sizeof time));
+    return ret_text;
+}
+
 static void agents_of (FILE *out, const struct snapshot *s, const char *project)
 {
-    char label[512], slot[40], text[256], note[800];
+    char label[512], slot[40], text[256], takes[80], note[800];
     unsigned n = 0;
 
     fputs ("Active Agents:\n", out);
@@ -377,10 +408,11 @@ static void agents_of (FILE *out, const struct snapshot *s, const char *project)
             continue;
         snprintf (slot, sizeof slot, "slot %llu",
                   (unsigned long long) agent->token);
-        fprintf (out, "   %u. %s - %s%s%s\n", ++n,
+        fprintf (out, "   %u. %s - %s%s%s%s\n", ++n,
                  agent->label[0] ? say_clean (agent->label, label, sizeof label)
                                  : slot,
                  render_agent (agent, text, sizeof text),
+                 say_footprint (agent, takes, sizeof takes),
                  agent->note[0] ? ": " : "",
                  say_clean (agent->note, note, sizeof note));
     }
@@ -436,4 +468,90 @@ void render_project (FILE *out, const struct snapshot *s, const char *project,
     fprintf (out, "ETA: %s\n",
              say_eta (row ? row->eta_low_s : 0, row ? row->eta_high_s : 0, eta,
                       sizeof eta));
+}
+
+/* ---- victims ---- */
+
+/* The agent of that host with that rank; several slots of one tree share it,
+ * and the first of them stands for all. */
+static const struct row_agent *victim_of (const struct snapshot *s,
+                                          const char *host, uint64_t rank)
+{
+    for (size_t i = 0; i < s->agent_count; i++) {
+        const struct row_agent *a = &s->agents[i];
+
+        if (a->victim == rank && a->why[0] && strcmp (a->host, host) == 0)
+            return a;
+    }
+    return NULL;
+}
+
+static void victim_line (FILE *out, const struct snapshot *s,
+                         const struct row_agent *a)
+{
+    char name[NAME_BYTES], label[512], why[256], bytes[32];
+
+    fprintf (out, "%s %s (slot %llu)",
+             render_name (s, a->project, name, sizeof name),
+             say_clean (a->label, label, sizeof label),
+             (unsigned long long) a->token);
+    if (a->memory_bytes)
+        fprintf (out, ", %s", say_bytes (a->memory_bytes, bytes, sizeof bytes));
+    fprintf (out, ": %s\n", say_clean (a->why, why, sizeof why));
+}
+
+/* Whom nobody ends, each with the reason; returns whether there is any. */
+static bool spared_on (FILE *out, const struct snapshot *s, const char *host)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < s->agent_count; i++) {
+        const struct row_agent *a = &s->agents[i];
+
+        if (a->victim || !a->why[0] || strcmp (a->host, host) != 0)
+            continue;
+        any = true;
+        fputs ("    - ", out);
+        victim_line (out, s, a);
+    }
+    return any;
+}
+
+/* Of one project's agents some ranks may be missing. */
+static uint64_t ranks_on (const struct snapshot *s, const char *host)
+{
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < s->agent_count; i++) {
+        const struct row_agent *a = &s->agents[i];
+
+        if (a->victim > most && strcmp (a->host, host) == 0)
+            most = a->victim;
+    }
+    return most;
+}
+
+void render_victims (FILE *out, const struct snapshot *s)
+{
+    char host[256], level[64], cause[512];
+
+    for (size_t i = 0; i < s->host_count; i++) {
+        const struct row_host *h = &s->hosts[i];
+        uint64_t ranks = ranks_on (s, h->host);
+
+        fprintf (out, "%s, %s%s%s\n", say_clean (h->host, host, sizeof host),
+                 say_clean (h->level, level, sizeof level),
+                 h->cause[0] ? ": " : "",
+                 say_clean (h->cause, cause, sizeof cause));
+        for (uint64_t rank = 1; rank <= ranks && rank <= MAX_SLOTS; rank++) {
+            const struct row_agent *a = victim_of (s, h->host, rank);
+
+            if (!a)
+                continue;
+            fprintf (out, "%5llu ", (unsigned long long) rank);
+            victim_line (out, s, a);
+        }
+        if (!spared_on (out, s, h->host) && ranks == 0)
+            fputs ("    nobody: no agent runs there under a slot\n", out);
+    }
 }

@@ -19,6 +19,11 @@ void render_project (FILE *out, const struct snapshot *s, const char *project,
 /* One object with "schema": 1 on one line; always valid UTF-8. */
 void render_json (FILE *out, const struct snapshot *s);
 
+/* What a RELIEVE came to, likewise. */
+void render_relieved (FILE *out, const struct msg_relieve_ok *ok, bool dry_run);
+/* Who would be ended, host by host, and whom nobody ends. */
+void render_victims (FILE *out, const struct snapshot *s);
+
 /* The name for people: as configured, else the key; escaped. */
 const char *render_name (const struct snapshot *s, const char *project,
                          char *ret_name, size_t size);

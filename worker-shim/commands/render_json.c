@@ -43,7 +43,7 @@ static json_t *eta (uint64_t low_s, uint64_t high_s)
 static json_t *host (const struct row_host *h)
 {
     return json_pack (
-        "{so so so so so so so so so so so s{so so so so} so}", "host",
+        "{so so so so so so so so so so so s{so so so so} so so so so}", "host",
         text (h->host), "level", text (h->level), "max_slots",
         whole (h->max_slots), "effective", whole (h->effective), "in_use",
         whole (h->in_use), "cpu_percent", real (h->cpu_percent),
@@ -52,7 +52,9 @@ static json_t *host (const struct row_host *h)
         real (h->inodes_percent), "swap_percent", real (h->swap_percent), "psi",
         "cpu_some", real (h->cpu_some), "memory_some", real (h->memory_some),
         "memory_full", real (h->memory_full), "io_full", real (h->io_full),
-        "age_ms", whole (h->age_ms));
+        "age_ms", whole (h->age_ms), "unmanaged", whole (h->unmanaged),
+        "unmanaged_bytes", whole (h->unmanaged_bytes), "unmanaged_of",
+        h->unmanaged_of[0] ? text (h->unmanaged_of) : json_null ());
 }
 
 static json_t *agent (const struct row_agent *a)
@@ -60,17 +62,18 @@ static json_t *agent (const struct row_agent *a)
     double percent = agent_percent (a);
 
     return json_pack (
-        "{so so so so so so so so so sb so so so so so so sb so}", "token",
-        whole (a->token), "label", text (a->label), "host", text (a->host),
-        "state", text (a->state), "kind", text (a->kind), "proof",
-        text (a->proof), "percent",
+        "{so so so so so so so so so sb so so so so so so sb so so so}",
+        "token", whole (a->token), "label", text (a->label), "host",
+        text (a->host), "state", text (a->state), "kind", text (a->kind),
+        "proof", text (a->proof), "percent",
         isnan (percent) ? json_null () : json_integer (lround (percent)),
         "phase", known (a->phase), "phases", known (a->phases), "validating",
         (int) a->validating, "note", text (a->note), "age_s",
         whole (a->age_ms / 1000), "pid", known (a->pid), "supervisor",
         known (a->supervisor), "memory_bytes", known (a->memory_bytes), "cpu_s",
         a->cpu_ms ? json_real ((double) a->cpu_ms / 1000) : json_null (),
-        "suspect", (int) a->suspect, "eta_s",
+        "suspect", (int) a->suspect, "victim", known (a->victim), "why",
+        a->why[0] ? text (a->why) : json_null (), "eta_s",
         eta (a->eta_low_s, a->eta_high_s));
 }
 
@@ -101,14 +104,15 @@ static json_t *whole_of (const struct snapshot *s)
     const struct msg_status_ok *h = &s->head;
 
     return json_pack (
-        "{si so so so so so so so s{so} so so sb sb so}", "schema", 1, "broker",
-        text (h->broker), "epoch", whole (h->epoch), "policy", text (h->policy),
-        "max_slots", whole (h->max_slots), "effective", whole (h->effective),
-        "effective_cause",
+        "{si so so so so so so so s{so} so so so sb sb so}", "schema", 1,
+        "broker", text (h->broker), "epoch", whole (h->epoch), "policy",
+        text (h->policy), "max_slots", whole (h->max_slots), "effective",
+        whole (h->effective), "effective_cause",
         h->effective_cause[0] ? text (h->effective_cause) : json_null (),
         "in_use", whole (h->in_use), "health", "level", text (h->level),
         "queue_total", whole (h->queue_total), "refused", whole (h->refused),
-        "disk_full", (int) h->disk_full, "learning", (int) h->learning, "eta_s",
+        "slot_bytes", known (h->slot_bytes), "disk_full", (int) h->disk_full,
+        "learning", (int) h->learning, "eta_s",
         eta (h->eta_low_s, h->eta_high_s));
 }
 
@@ -127,6 +131,24 @@ void render_json (FILE *out, const struct snapshot *s)
     json_object_set_new (all, "projects", projects);
     json_object_set_new (all, "queue", queue);
     json_dumpf (all, out, JSON_COMPACT | JSON_REAL_PRECISION (15));
+    fputc ('\n', out);
+    json_decref (all);
+}
+
+void render_relieved (FILE *out, const struct msg_relieve_ok *ok, bool dry_run)
+{
+    json_t *all = json_pack (
+        "{si so sb sb so so so so so so so so so sb}", "schema", 1, "host",
+        text (ok->host), "dry_run", (int) dry_run, "done", (int) ok->done,
+        "before", whole (ok->before), "effective", whole (ok->effective),
+        "in_use", whole (ok->in_use), "token", known (ok->token), "project",
+        ok->project[0] ? text (ok->project) : json_null (), "label",
+        ok->token ? text (ok->label) : json_null (), "why",
+        ok->why[0] ? text (ok->why) : json_null (), "released",
+        whole (ok->released), "memory_bytes", known (ok->memory_bytes),
+        "unkillable", (int) ok->unkillable);
+
+    json_dumpf (all, out, JSON_COMPACT);
     fputc ('\n', out);
     json_decref (all);
 }

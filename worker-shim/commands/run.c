@@ -27,6 +27,7 @@
 #include "commands/grant.h"
 #include "commands/jobserver.h"
 #include "commands/keeper_path.h"
+#include "commands/notice.h"
 #include "commands/reach.h"
 #include "commands/say.h"
 #include "commands/within.h"
@@ -38,7 +39,8 @@ static int run_run (int argc, char **argv);
 
 const struct command command_run = {
     .name = "run",
-    .usage = "-p P [-l LABEL] [-n N] [--max-time D] [--preemptible] -- CMD..",
+    .usage = "-p P [-l LABEL] [-n N] [--max-time D] [--notice HOOK] "
+             "[--preemptible] -- CMD..",
     .summary = "run CMD in a slot of project P",
     .help =
         "Uses a slot that its supervisor holds idle, else waits for one; runs\n"
@@ -55,6 +57,16 @@ const struct command command_run = {
         "  -n, --slots N      N slots for one tree (1)\n"
         "      --max-time D   end it after D, counted from its start, by this\n"
         "                     command: SIGTERM, ten seconds later SIGKILL\n"
+        "      --notice HOOK  run by sh before CMD is ended by anybody but "
+        "this\n"
+        "                     command, so that it can save its work: it finds\n"
+        "                     SLOTBUS_PROJECT, SLOTBUS_TOKENS, SLOTBUS_LABEL "
+        "and\n"
+        "                     SLOTBUS_REASON set. Else "
+        "SLOTBUS_NOTICE_COMMAND,\n"
+        "                     else notice_command of this host's broker (if "
+        "that\n"
+        "                     is root's or yours); '' for none\n"
         "      --preemptible  may be ended before others in an emergency\n"
         "      --jobserver    CMD is told of a jobserver with N jobs, for "
         "make\n"
@@ -72,7 +84,7 @@ const struct command command_run = {
 enum { GRACE_MS = 10000, SWEEP_MS = 20, TOKENS_BYTES = 8192 };
 
 struct wish {
-    const char *project, *label;
+    const char *project, *label, *notice;
     uint64_t slots, priority;
     int64_t max_time_ms, timeout_ms;
     bool preemptible, jobserver, own_slot, nowait;
@@ -101,6 +113,7 @@ static int read_wish (struct wish *w, int argc, char **argv)
         {"--slots", 'n', FLAG_NUMBER, &w->slots, 1, MAX_HELD},
         {"--max-time", 0, FLAG_DURATION, &w->max_time_ms, 0, 0},
         {"--preemptible", 0, FLAG_BOOL, &w->preemptible, 0, 0},
+        {"--notice", 0, FLAG_TEXT, &w->notice, 0, 0},
         {"--jobserver", 0, FLAG_BOOL, &w->jobserver, 0, 0},
         {"--own-slot", 0, FLAG_BOOL, &w->own_slot, 0, 0},
         {"--nowait", 0, FLAG_BOOL, &w->nowait, 0, 0},
@@ -191,6 +204,7 @@ static void witness_path (uint64_t token, char *ret_path, size_t size)
 
 struct keeper_words {
     char path[PATH_BYTES + 64], shim[PATH_BYTES], witness[PATH_BYTES + 64];
+    char notice[NOTICE_BYTES];
     char stream[16], token[24], count[16], tokens[TOKENS_BYTES];
 };
 
@@ -212,6 +226,7 @@ static void fill_words (const struct job *j, int stream, struct keeper_words *k)
     snprintf (k->shim, sizeof k->shim, "%.*s/keepers", PATH_BYTES - 16,
               j->reach->folder);
     witness_path (grant->tokens.at[0], k->witness, sizeof k->witness);
+    notice_find (j->wish->notice, k->notice, sizeof k->notice);
     snprintf (k->stream, sizeof k->stream, "%d", stream);
     snprintf (k->token, sizeof k->token, "%llu",
               (unsigned long long) grant->tokens.at[0]);
@@ -231,7 +246,7 @@ static char **keeper_argv (const struct job *j, struct keeper_words *k)
 
     while (j->wish->command[commands])
         commands++;
-    argv = xcalloc (sizeof fixed / sizeof *fixed + 6 + commands, sizeof *argv);
+    argv = xcalloc (sizeof fixed / sizeof *fixed + 8 + commands, sizeof *argv);
     for (; n < sizeof fixed / sizeof *fixed; n++)
         argv[n] = (char *) fixed[n];
     if (j->wish->label) {
@@ -241,6 +256,10 @@ static char **keeper_argv (const struct job *j, struct keeper_words *k)
     if (k->witness[0]) {
         argv[n++] = (char *) "--witness";
         argv[n++] = k->witness;
+    }
+    if (k->notice[0]) {
+        argv[n++] = (char *) "--notice";
+        argv[n++] = k->notice;
     }
     argv[n++] = (char *) "--";
     memcpy (argv + n, j->wish->command, commands * sizeof *argv);

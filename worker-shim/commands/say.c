@@ -139,6 +139,19 @@ char *say_age (uint64_t ms, char *ret_text, size_t size)
     return ret_text;
 }
 
+char *say_bytes (uint64_t bytes, char *ret_text, size_t size)
+{
+    const double kb = (double) bytes / 1024;
+
+    if (kb < 1024)
+        snprintf (ret_text, size, "%.0f kB", kb);
+    else if (kb < 1024 * 1024)
+        snprintf (ret_text, size, "%.0f MB", kb / 1024);
+    else
+        snprintf (ret_text, size, "%.1f GB", kb / 1024 / 1024);
+    return ret_text;
+}
+
 bool say_emoji (FILE *out)
 {
     const char *no_color = getenv ("NO_COLOR"), *term = getenv ("TERM");

@@ -34,6 +34,8 @@ char *say_tokens (const struct u64s *tokens, char *ret_text, size_t size);
 /* "12 minutes", "13-16 minutes", "40 seconds", "at most 2 minutes"; "unknown"
  * for 0, 0. */
 char *say_eta (uint64_t low_s, uint64_t high_s, char *ret_text, size_t size);
+/* "812 kB", "351 MB", "6.2 GB": of 1024 each. */
+char *say_bytes (uint64_t bytes, char *ret_text, size_t size);
 /* An age: "850 ms", "12 s", "8 min", "3 h", "2 d". */
 char *say_age (uint64_t ms, char *ret_text, size_t size);
 

@@ -12,19 +12,23 @@ static int run_status (int argc, char **argv);
 
 const struct command command_status = {
     .name = "status",
-    .usage = "[P] [--json] [--watch]",
+    .usage = "[P] [--json] [--victims] [--watch]",
     .summary = "who has which slots, who waits and why",
-    .help = "One consistent snapshot of everything, or of project P.\n"
-            "\n"
-            "      --json   one JSON object with \"schema\": 1\n"
-            "      --watch  again every second, until interrupted\n",
+    .help =
+        "One consistent snapshot of everything, or of project P.\n"
+        "\n"
+        "      --json     one JSON object with \"schema\": 1\n"
+        "      --victims  which agent would be ended first, and why, if its "
+        "host\n"
+        "                 could not go on otherwise\n"
+        "      --watch    again every second, until interrupted\n",
     .examples = "  slotbus status\n"
                 "  slotbus status consilio --json | jq .in_use\n",
     .run = run_status};
 
 struct wish {
     char project[MAX_KEY_BYTES + 1];
-    bool json, watch, emoji;
+    bool json, victims, watch, emoji;
 };
 
 static int show (const struct wish *w, struct ask *a)
@@ -38,6 +42,8 @@ static int show (const struct wish *w, struct ask *a)
         fputs ("\033[H\033[2J", stdout);
     if (w->json)
         render_json (stdout, &snapshot);
+    else if (w->victims)
+        render_victims (stdout, &snapshot);
     else if (w->project[0])
         render_project (stdout, &snapshot, w->project, w->emoji);
     else
@@ -61,6 +67,7 @@ static int run_status (int argc, char **argv)
 {
     struct wish w = {.json = false};
     const struct flag flags[] = {{"--json", 0, FLAG_BOOL, &w.json, 0, 0},
+                                 {"--victims", 0, FLAG_BOOL, &w.victims, 0, 0},
                                  {"--watch", 0, FLAG_BOOL, &w.watch, 0, 0},
                                  {NULL, 0, 0, NULL, 0, 0}};
     struct arguments words;

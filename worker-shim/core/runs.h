@@ -52,6 +52,11 @@ struct run {
     uint64_t first;  // and of its first
     bool untold;     // the broker has not answered the newest
     bool sent;       // it was said since the last BEAT
+    bool to_measure;          // its turn to be measured has come
+    bool measured;            // and it was, which is still to be said:
+    uint64_t now_bytes;       // what it has now,
+    uint64_t used_ms;         // its processor time so far: never less
+    unsigned running;         // its tasks that run
     enum parking parking;
     uint64_t parking_seq; // of PARK
     bool parking_sent;    // it was said since the last BEAT

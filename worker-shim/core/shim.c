@@ -202,6 +202,7 @@ static void take_turn (struct shim *s, uint64_t random, int64_t now,
         beat (s, now, out);
     if (tenure_sample (&s->tenure, now))
         shim_say_sample (s, out);
+    shim_measure (s, now, out);
     shim_come_back (s);
     shim_serve (s, now, out);
     shim_say_news (s, now, out);
@@ -235,6 +236,8 @@ int64_t shim_next_deadline (const struct shim *s, int64_t now)
         return s->next_bye < next ? s->next_bye : next;
     if (s->tenure.state == TENURE_LIVE && progress_due (&s->progress) < next)
         next = progress_due (&s->progress);
+    if (s->tenure.state == TENURE_LIVE && shim_measure_due (s) < next)
+        next = shim_measure_due (s);
     end_by = s->idle ? s->idle_since + patience (s) : next;
     if (end_by > now && end_by < next)
         next = end_by;
@@ -254,6 +257,7 @@ void shim_on_health (struct shim *s, const struct msg_health *in, int64_t now,
         actions_log (out, "health host=%s level=%s was=%s", in->host, in->level,
                      s->level);
     copy_text (s->level, sizeof s->level, in->level);
+    s->tenure.uneasy = strcmp (in->level, "healthy") != 0;
 }
 
 /* R9: whoever starts as the broker gives every session a full T, so while

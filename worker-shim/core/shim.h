@@ -56,6 +56,7 @@ enum action_kind {
     ACT_END_SUPERVISOR, // who: SIGTERM by its pidfd
     ACT_SPAWN,          // project, who, client: fork another project's shim
     ACT_SAMPLE,         // session: tell the broker how this host is
+    ACT_MEASURE,        // token, keeper, cgroup: report shim_on_measured ()
     ACT_RECONNECT,      // no answer for 3 H: make the socket anew
     ACT_READY,          // the session is LIVE for the first time
     ACT_LOG,            // text: one journal line
@@ -74,6 +75,13 @@ struct action {
     char cookie[96];
     char text[256];
     int status;
+};
+
+/* What a tree has now. */
+struct measured {
+    uint64_t memory_bytes; // resident and its own
+    uint64_t cpu_ms;       // since it began, as far as is known
+    unsigned running;      // tasks that run, or wait for a processor or a disk
 };
 
 struct actions;
@@ -129,6 +137,9 @@ void shim_on_keeper (struct shim *s, uint64_t keeper,
                      struct actions *out);
 void shim_on_keeper_gone (struct shim *s, uint64_t keeper, int64_t now,
                           struct actions *out);
+/* ACT_MEASURE is done. The tree may be gone meanwhile. */
+void shim_on_measured (struct shim *s, uint64_t token,
+                       const struct measured *measured, int64_t now);
 /* ACT_CLEAN is done: nothing of that token runs any more. */
 void shim_on_cleaned (struct shim *s, uint64_t token, int64_t now,
                       struct actions *out);

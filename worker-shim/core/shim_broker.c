@@ -281,6 +281,9 @@ static void on_refused (struct shim *s, const struct msg_error *in,
         break;
     case VERB_RELEASE: forget_strangers (s, out); break;
     case VERB_PARK: shim_park_refused (s, in, out); break;
+    case VERB_SAMPLE: // by tcp, but on its own host: it looks at that itself
+        s->tenure.samples = false;
+        break;
     default:
         actions_log (out, "refused verb=%s error=%s detail=%s", in->re,
                      in->error, in->detail);

@@ -262,6 +262,7 @@ void shim_say_news (struct shim *s, int64_t now, struct actions *out)
     shim_say_parks (s, out);
     say_requests (s, out);
     say_progress (s, now, out);
+    shim_say_footprints (s, out);
 }
 
 /* ---- to keepers ---- */

@@ -7,6 +7,7 @@
  *   shim_client.c   what local commands ask
  *   shim_release.c  which slots a RELEASE means, and what became of them
  *   shim_keeper.c   what keepers report
+ *   shim_measure.c  what trees take
  *   shim_park.c     trees give their slots back for a while
  *   shim_reclaim.c  the broker asks for what is idle
  *   shim_grants.c   slots arrive, and are handed to those who wait
@@ -59,6 +60,7 @@ struct shim {
     bool done;   // ACT_END is out: nothing follows it
     uint64_t told; // seq of the newest news of a tree (STARTED, REAPED)
     bool more;   // a predecessor left more than one WELCOME lists
+    int64_t measure_at; // when all trees are measured next
     bool idle;   // nobody needs us; since when:
     int64_t idle_since;
     int64_t next_bye, leave_by;
@@ -125,6 +127,13 @@ void shim_stop_tokens (struct shim *s, const struct u64s *tokens,
 /* A predecessor's tree: the shell ends it. */
 void shim_clean (struct shim *s, struct slot *slot, const struct row_limbo *row,
                  struct actions *out);
+
+/* ---- shim_measure.c ---- */
+/* Trees whose turn it is are measured, a few in a turn. */
+void shim_measure (struct shim *s, int64_t now, struct actions *out);
+void shim_say_footprints (struct shim *s, struct actions *out);
+/* When there is something to measure next; INT64_MAX: nothing runs. */
+int64_t shim_measure_due (const struct shim *s);
 
 /* ---- shim_park.c ---- */
 void shim_park (struct shim *s, uint64_t client, const struct msg_park *in,

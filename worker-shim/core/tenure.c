@@ -61,6 +61,7 @@ static void take_timing (struct tenure *t, const struct msg_welcome *in)
     t->drift_ms = (int64_t) in->drift_ms;
     t->linger_ms = (int64_t) in->linger_ms;
     t->sample_ms = (int64_t) in->sample_ms;
+    t->samples = t->sample_ms && !t->own_host;
     t->reclaim_idle_ms = (int64_t) in->reclaim_idle_ms;
 }
 
@@ -116,9 +117,11 @@ uint64_t tenure_send_beat (struct tenure *t, int64_t now)
 
 bool tenure_sample (struct tenure *t, int64_t now)
 {
-    if (t->state != TENURE_LIVE || t->sample_ms == 0 || now < t->next_sample)
+    int64_t every = t->uneasy ? (t->sample_ms + 9) / 10 : t->sample_ms;
+
+    if (t->state != TENURE_LIVE || !t->samples || now < t->next_sample)
         return false;
-    t->next_sample = now + t->sample_ms;
+    t->next_sample = now + every;
     return true;
 }
 
@@ -181,7 +184,7 @@ int64_t tenure_next (const struct tenure *t)
         next = t->next_hello;
     if (t->state == TENURE_LIVE && t->next_beat < next)
         next = t->next_beat;
-    if (t->state == TENURE_LIVE && t->sample_ms && t->next_sample < next)
+    if (t->state == TENURE_LIVE && t->samples && t->next_sample < next)
         next = t->next_sample;
     return next;
 }

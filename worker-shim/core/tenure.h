@@ -44,7 +44,10 @@ struct tenure {
                              // if RECLAIM does not say otherwise
     int64_t anchor;
     int64_t first_hello; // when the present nonce was first sent
-    int64_t sample_ms;   // between two SAMPLEs; 0 = none are wanted
+    int64_t sample_ms;   // between two SAMPLEs, and two measurements of what
+                         // runs; 0 = none are wanted
+    bool samples;        // SAMPLEs are: we are of another host
+    bool uneasy;         // our host is not well: SAMPLE more often
     int64_t next_hello, next_beat, next_sample, next_reconnect;
     uint64_t beat;              // number of the last BEAT; never goes back
     int64_t sent[TENURE_BEATS]; // when BEAT n was sent: [n % TENURE_BEATS]
@@ -75,7 +78,8 @@ bool tenure_accepts (struct tenure *t, uint64_t session, uint64_t epoch,
 
 /* A BEAT is sent now; returns its number. */
 uint64_t tenure_send_beat (struct tenure *t, int64_t now);
-/* True once each sample_ms, while LIVE: the broker wants a SAMPLE. */
+/* True once each sample_ms, a tenth of it while our host is not well, as long
+ * as we are LIVE: the broker wants a SAMPLE. */
 bool tenure_sample (struct tenure *t, int64_t now);
 /* The broker acknowledged that BEAT. True: the anchor moved forward. */
 bool tenure_beat_ok (struct tenure *t, uint64_t beat);
