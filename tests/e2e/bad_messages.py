@@ -97,7 +97,8 @@ class Key:
     def faults(self):
         """(value as bytes, what is added to the key's name, detail)"""
         return {"U64": self.no_integer, "BOOL": self.no_boolean, "F64": self.no_figure,
-                "STR": self.no_text, "KEY": self.no_project, "U64S": self.no_list}[self.kind]()
+                "STR": self.no_text, "KEY": self.no_project, "U64S": self.no_list,
+                "ROWS": self.no_rows}[self.kind]()
 
     def no_integer(self):
         others = [None, True, "1", b"1", 1.0, float("nan"), [1], {"a": 1}]
@@ -137,6 +138,11 @@ class Key:
         yield from ((pack([1, 2, value]), "[2]", r"expected 1\.\..*, got %d$" % value) for value in (0, -1))
         yield pack([1] * (self.high + 1)), "", "expected at most %d items, got %d" % (self.high,
                                                                                       self.high + 1)
+
+    def no_rows(self):
+        yield from ((pack(value), "", "expected a list") for value in (None, True, 1, "1", b"1", 1.5, {}))
+        yield from ((pack([value]), "[0]", "expected a map") for value in (None, True, 1, "1", b"1", 1.0, [1]))
+        yield pack([{}] * (self.high + 1)), "", "expected at most %d items, got %d" % (self.high, self.high + 1)
 
 
 def messages():

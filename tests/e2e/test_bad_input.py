@@ -386,6 +386,8 @@ def nothing_that_a_peer_wrote_reaches_a_terminal_as_it_is(place):
                  ["request", "p", "1", "--" + nasty], ["run", "-p", "p", "--" + nasty],
                  ["kill", "p", "--label", nasty + "2"], ["cancel", "p", nasty], ["status", nasty],
                  ["set-max", nasty], ["set-policy", nasty], ["set-priority", "p", nasty], ["pause", nasty],
+                 ["relieve", nasty], ["relieve", "--host", nasty], ["relieve", "--reason", nasty], ["status", "--victims"],
+                 ["relieve", "--kill", "--json"],
                  ["pause", "p", "--reason", nasty], ["status"], ["resume", "p", "--reason", nasty], ["help", nasty], ["request", "p", "1", "--timeout", nasty],
                  ["release", "p", "--token", nasty]):
         output_of(place, *argv, **by(who))
@@ -710,6 +712,8 @@ error("KILL", id=3, project="consilio", token=tokens[0])
 error("SET_MAX", max_slots=1)
 error("SET_POLICY", policy="fair")
 error("SET_PRIORITY", project="theirs", priority=9)
+error("RELIEVE", id=4)
+error("RELIEVE", id=5, kill=True)
 error("PAUSE", project="consilio", reason="so that mine go on")
 error("RESUME", project="consilio")
 """
@@ -738,7 +742,7 @@ def what_is_another_users_is_not_to_be_had(place):
                               stdout=subprocess.PIPE, preexec_fn=lambda: os.setuid(NOBODY),
                               timeout=DEADLINE, check=True)
         answers = [json.loads(line) for line in done.stdout.splitlines()]
-        assert len(answers) == len(verbs) + 13, answers
+        assert len(answers) == len(verbs) + 15, answers
         assert not [a for a in answers if a["error"] != "NOT_ALLOWED"], answers
         assert before["agents"] == state(place)["agents"]
     audited = re.findall(r"\] refused .*uid=%d .*error=NOT_ALLOWED" % NOBODY, broker.text())

@@ -250,6 +250,8 @@ COMMAND_LINES = [
     ("pause", 64, "one project"), ("pause p q", 64, "one project"), ("pause ..", 65, "not the name"),
     ("pause p --reasn x", 64, "did you mean --reason"), ("resume", 64, "one project"),
     ("resume p q", 64, "one project"), ("resume ..", 65, "not the name"),
+    ("relieve x", 64, "what is 'x'"), ("relieve --host=", 65, "--host: expected the name of a host"),
+    ("relieve --kil", 64, "did you mean --kill"), ("relieve --host nowhere", 69, "no broker"),
     ("health x", 64, "what is 'x'"), ("advise x", 64, "what is 'x'"),
     ("shim", 64, "which project"), ("shim -p p q", 64, "what is 'q'"), ("shim -p ..", 65, "not the name"),
     ("shim -p p --watch " + GONE, 64, "no such process"), ("shim -p p --ready-fd 99", 64, "--ready-fd 99"),
@@ -266,7 +268,8 @@ def command_lines_that_cannot_be_meant(place):
     use_wrappers(place)
     for argv, code in ((["supervisor-request-slots", "p"], 64), (["supervisor-release-slots", "p"], 64),
                        (["resource-kill"], 64), (["resource-set-max", "0"], 65),
-                       (["resource-status", ".."], 65), (["monitor-vm.sh", "x"], 64)):
+                       (["resource-status", ".."], 65), (["monitor-vm.sh", "x"], 64),
+                       (["reduce-slots-emergency", "x"], 64), (["kill-low-priority-agents", "x"], 64)):
         fails(place, [wrapper(argv[0]), *argv[1:]], code, "slotbus")
 
 

@@ -449,7 +449,7 @@ def a_near_miss_of_a_known_project_is_pointed_out_and_served(place):
 @day
 def every_command_has_help_with_examples(place):
     names = [line.split()[0] for line in place.run("slotbus", "--help")[1].split("\n\n")[2].splitlines()]
-    assert len(names) == 19, names
+    assert len(names) == 20, names
     for name in names:
         code, out, err = place.run("slotbus", name, "--help")
         assert code == 0 and err == "" and "Examples:\n  slotbus %s" % name in out, (name, out)

@@ -7,6 +7,7 @@ stall guard takes on a busy machine.
 """
 import json
 import os
+import shutil
 import re
 import signal
 import time
@@ -41,11 +42,11 @@ while :; do sleep 0.05; done
 class Pool:
     """The three hosts, the broker on the first, and a watcher beside it."""
 
-    def __init__(self, place, max_slots=8, **times):
+    def __init__(self, place, max_slots=8, unmanaged=(), **times):
         self.hub, self.vm2, self.vm3 = self.hosts = network(place, "hub", "vm2", "vm3")
         self.times = {**TIMES, **times}
         self.hub.configure(
-            max_slots=max_slots, bind=[self.hub.endpoint, endpoint(self.hub)], insecure=True,
+            max_slots=max_slots, unmanaged=list(unmanaged), bind=[self.hub.endpoint, endpoint(self.hub)], insecure=True,
             hosts={host.name: {"max_slots": max_slots} for host in self.hosts},
             timing={name: "%dms" % (seconds * 1000) for name, seconds in self.times.items()})
         self.broker = self.hub.broker()
@@ -192,6 +193,24 @@ def every_host_says_how_it_is(place):
     def fresh():
         return {name for name, row in hosts_by_name(pool.hub).items() if row["age_ms"] < 2000}
     wait_until(lambda: fresh() == {"hub", "vm3"}, "only what is heard is fresh")
+
+
+@case
+def another_host_tells_what_its_agents_take_and_what_runs_outside_them(place):
+    name = "zz-far-%d" % os.getpid()
+    pool = Pool(place, unmanaged=[name], ttl=8.0, lock_delay=1.0)
+    outside = os.path.join(place.path, name)
+    shutil.copy(shutil.which("sleep"), outside)
+    os.makedirs(os.path.join(place.path, "consilio"))
+    pool.vm2.start("/bin/sh", "-c", "cd '%s/consilio' && exec '%s' 600" % (place.path, outside))
+    pool.agents(pool.vm2, "consilio", 1)
+    agent = wait_until(lambda: [a for p in status(pool.hub)["projects"] for a in p["agents"] if a["memory_bytes"]],
+                       "its agent is measured")[0]
+    assert agent["host"] == "vm2" and 100 << 10 < agent["memory_bytes"] < 100 << 20, agent
+    row = wait_until(lambda: hosts_by_name(pool.hub)["vm2"]["unmanaged"] and hosts_by_name(pool.hub)["vm2"],
+                     "what runs there is told")
+    assert (row["unmanaged"], row["unmanaged_of"]) == (1, "consilio"), row
+    assert row["unmanaged_bytes"] > 0, row
 
 
 @case

@@ -30,7 +30,7 @@ struct play {
     int64_t now;
     uint64_t random, numbers;
     struct seat clients[SEATS], keepers[SEATS];
-    uint64_t nonce, seq, beat, cleaning;
+    uint64_t nonce, seq, beat, cleaning, measuring;
     struct who watched;
     bool ended;
     size_t held_count;
@@ -107,6 +107,11 @@ static void check_action (struct play *p, const struct action *a)
                   memchr (a->cgroup, 0, sizeof a->cgroup),
               "nothing to be cleaned");
         p->cleaning = a->token;
+        break;
+    case ACT_MEASURE:
+        must (a->token > 0 && memchr (a->cgroup, 0, sizeof a->cgroup),
+              "nothing to be measured");
+        p->measuring = a->token;
         break;
     case ACT_END_SUPERVISOR: must (a->who.pid > 0, "nobody to end"); break;
     case ACT_SPAWN: must (project_key_valid (a->project), "no project"); break;
@@ -360,6 +365,15 @@ static void watch (struct play *p)
     shim_watch (p->shim, who, p->now, p->out);
 }
 
+static void measure (struct play *p)
+{
+    struct measured measured = {feed_number (&p->f), feed_number (&p->f),
+                                feed_byte (&p->f)};
+
+    shim_on_measured (p->shim, p->measuring, &measured, p->now);
+    p->measuring = 0;
+}
+
 /* Its highest bit: the next one comes before the turn. */
 static void happen (struct play *p)
 {
@@ -385,6 +399,8 @@ static void happen (struct play *p)
         p->cleaning = 0;
         break;
     case 14:
+        if (p->measuring)
+            measure (p);
         if (byte & 0x40)
             lose (p);
         else

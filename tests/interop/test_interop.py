@@ -151,7 +151,7 @@ def a_life_from_hello_to_bye(place, wire):
                        ("kill_confirm_ms", 200), ("drift_ms", 50), ("linger_ms", 100)):
         equal(session.welcome[key], value)
     assert session.welcome["own_host"]
-    assert "sample_ms" not in session.welcome
+    equal(session.welcome["sample_ms"], 200)
 
     tokens = granted(session, 5, labels="auth,api")
     equal(tokens, list(range(tokens[0], tokens[0] + 5)))

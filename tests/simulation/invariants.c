@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "simulation/invariants.h"
 #include "simulation/invariants_hosts.h"
+#include "simulation/invariants_kills.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -662,6 +663,17 @@ static bool held_back (const struct sim *s, const struct walk *w,
 }
 
 /* L1, for first in, first out. */
+/* What has just started may not be seen in its load yet. */
+static bool is_ramping (const struct sim *s, const struct pool *pool)
+{
+    const struct settings *set = &s->broker.core->settings;
+    unsigned credit = ramp_credit (&pool->ramp);
+
+    return credit > 0 && pool->health.sampled &&
+           pool->health.sample.load1 + credit >=
+               settings_limits (set, pool->cores).load_average;
+}
+
 static void check_queue (struct sim *s, const struct pool_view *view,
                          const struct pool *pool)
 {
@@ -671,7 +683,7 @@ static void check_queue (struct sim *s, const struct pool_view *view,
                      .in_all = (int64_t) view->max_slots - view->in_use};
 
     w.free = here < w.in_all ? here : w.in_all;
-    if (!response_grants (&pool->response))
+    if (!response_grants (&pool->response) || is_ramping (s, pool))
         return;
     for (const struct waiter_record *r = NULL; (r = next_in_line (s, r));) {
         if (!waits_on (s, r, host) || skip (s, &w, r))
@@ -697,6 +709,7 @@ void invariants_round (struct sim *s)
     struct pool_view view;
 
     hosts_batch (s);
+    kills_batch (s);
     if (!s->invariants.inspecting) {
         s->invariants.inspecting = true;
         sim_later (s, s->now + INSPECT_MS, ACTOR_WORLD, 0, 0, inspect, 0, 0,

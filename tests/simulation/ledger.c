@@ -67,7 +67,13 @@ static const char *const words[] = {"release released",
                                     "dropped",
                                     "cancel",
                                     "park",
-                                    "kill"};
+                                    "kill",
+                                    "victim",
+                                    "ended",
+                                    "settled",
+                                    "unkillable",
+                                    "outside",
+                                    "helpless"};
 enum { WORDS = sizeof words / sizeof *words };
 
 /* ---- counting ---- */
@@ -221,6 +227,7 @@ static const struct goal {
     {SAID, VERB_STATUS_OK, 0, NULL},
     {SAID, VERB_POLICY_OK, 0, NULL},
     {SAID, VERB_PRIORITY_OK, 0, NULL},
+    {SAID, VERB_RELIEVE_OK, 0, NULL},
     {AGREED, VERB_STARTED, 0, NULL},
     {AGREED, VERB_CANCEL, 0, NULL},
     {AGREED, VERB_PARK, 0, NULL},
@@ -228,6 +235,7 @@ static const struct goal {
     {AGREED, VERB_RESUME, 0, NULL},
     {AGREED, VERB_BYE, 0, NULL},
     {AGREED, VERB_SAMPLE, 0, NULL},
+    {AGREED, VERB_FOOTPRINT, 0, NULL},
     {AGREED, VERB_PROGRESS, 0, "nobody here says how far he is: unit tests"},
     {REFUSED, VERB_HELLO, ERR_EXPIRED, NULL},
     {REFUSED, VERB_HELLO, ERR_HOST_CONFLICT, NULL},
@@ -274,10 +282,12 @@ static const struct goal {
     {REFUSED, VERB_REAPED, ERR_BAD_ARG, polite},
     {REFUSED, VERB_PROGRESS, ERR_NOT_FOUND, polite},
     {REFUSED, VERB_SAMPLE, ERR_NO_SESSION, NULL},
+    {REFUSED, VERB_FOOTPRINT, ERR_NO_SESSION, NULL},
     {REFUSED, VERB_BYE, ERR_NO_SESSION, NULL},
     {REFUSED, VERB_KILL, ERR_NOT_FOUND,
      "seldom: of a project that nothing is known of"},
     {REFUSED, VERB_KILL, ERR_CONFLICT, polite},
+    {REFUSED, VERB_RELIEVE, ERR_NOT_FOUND, NULL},
     {REFUSED, VERB_SET_MAX, ERR_DISK, NULL},
     {REFUSED, VERB_SET_MAX, ERR_BAD_ARG, polite},
     {REFUSED, VERB_SET_POLICY, ERR_DISK, rare_disk},
@@ -310,6 +320,7 @@ static const char *excuse_of_word (size_t i)
         {"release bye", "every shim here gives back before it says BYE"},
         {"release forced", "seldom: only where nobody else can free a slot"},
         {"release unnamed", "seldom: no shim here forgets what it holds"},
+        {"unkillable", "SIGKILL ends every tree here in time: unit tests"},
         {"above_mark", "no state here is older than its marker: unit tests"},
     };
 

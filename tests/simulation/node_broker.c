@@ -38,6 +38,7 @@ static void answer_people (struct sim *s, const struct outgoing *o)
     const struct msg_kill_ok *kill = o->fields;
     const struct msg_policy_ok *policy = o->fields;
     const struct msg_priority_ok *priority = o->fields;
+    const struct msg_relieve_ok *relieve = o->fields;
 
     if (o->verb == VERB_SET_MAX_OK)
         sim_trace (s, "admin", "set_max_ok %u -> %u effective=%u in_use=%u",
@@ -57,6 +58,10 @@ static void answer_people (struct sim *s, const struct outgoing *o)
     else if (o->verb == VERB_PRIORITY_OK)
         sim_trace (s, "admin", "priority_ok %s %u -> %u", priority->project,
                    (unsigned) priority->before, (unsigned) priority->priority);
+    else if (o->verb == VERB_RELIEVE_OK)
+        sim_trace (s, "admin", "relieve_ok %s %u -> %u token=%u",
+                   relieve->host, (unsigned) relieve->before,
+                   (unsigned) relieve->effective, (unsigned) relieve->token);
     else if (o->verb == VERB_ERROR)
         sim_trace (s, "admin", "error %s %s", error->error, error->detail);
 }
@@ -285,12 +290,14 @@ static void reload (struct sim *s, int64_t now)
 static void look_at_host (struct sim *s, int64_t now)
 {
     struct sim_broker *b = &s->broker;
+    struct sample figures;
 
     if (!s->sampled || s->now < b->sampled + s->settings.timing.sample)
         return;
     b->sampled = s->now;
-    s->hosts[0].health.at = now;
-    broker_observe_sample (b->core, &s->hosts[0].health, s->now, now, b->out);
+    figures = sim_figures (s, 0);
+    figures.at = now;
+    broker_observe_sample (b->core, &figures, s->now, now, b->out);
 }
 
 static bool waits (const struct broker *b)
@@ -560,6 +567,19 @@ void sim_pause (struct sim *s, const char *project, bool paused)
     copy_text (m.reason, sizeof m.reason, "asked");
     sim_trace (s, "admin", "%s %s", paused ? "pause" : "resume", project);
     ask (s, verb, &m);
+}
+
+void sim_relieve (struct sim *s, int host, bool kill)
+{
+    struct msg_relieve m;
+
+    message_init_fields (&m, VERB_RELIEVE);
+    m.id = (chance_next (&s->chance) >> 1) | 1;
+    copy_text (m.host, sizeof m.host, s->hosts[host].name);
+    copy_text (m.reason, sizeof m.reason, "asked");
+    m.kill = kill;
+    sim_trace (s, "admin", "relieve %s%s", m.host, kill ? " and kill" : "");
+    ask (s, VERB_RELIEVE, &m);
 }
 
 static void kill_project (struct sim *s, const char *project, bool supervisors)

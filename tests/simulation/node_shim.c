@@ -90,7 +90,8 @@ static void send (struct sim *s, int shim, enum verb verb, const void *fields)
                   sim_arrival (s, way (s, sh), &sh->up));
     if (s->late > 0 && chance_of (&s->chance, s->late))
         come_late (s, &from, verb, fields);
-    if (s->late_news > 0 && (verb == VERB_STARTED || verb == VERB_REAPED || verb == VERB_PARK) &&
+    if (s->late_news > 0 &&
+        (verb == VERB_STARTED || verb == VERB_REAPED || verb == VERB_PARK) &&
         chance_of (&s->chance, s->late_news))
         bus_post (s, &from, verb, fields,
                   s->now + chance_in (&s->chance, 1000, LATE_MS));
@@ -384,16 +385,32 @@ static bool lives (const struct sim *s, uint64_t handle, bool client)
 
 static void sample (struct sim *s, int shim, uint64_t session)
 {
-    const struct sample *health = &s->hosts[s->shims[shim].host].health;
+    const struct sample figures = sim_figures (s, s->shims[shim].host);
     struct msg_sample m;
 
     message_init_fields (&m, VERB_SAMPLE);
     m.session = session;
-    m.cpu_percent = health->cpu_percent;
-    m.memory_percent = health->memory_percent;
-    m.load1 = health->load1;
-    m.disk_percent = health->disk_percent;
+    m.cpu_percent = figures.cpu_percent;
+    m.memory_percent = figures.memory_percent;
+    m.load1 = figures.load1;
+    m.running = figures.running;
+    m.disk_percent = figures.disk_percent;
     send (s, shim, VERB_SAMPLE, &m);
+}
+
+/* Each tree has a size of its own, and works all the time. */
+static void measure (struct sim *s, int shim, const struct action *a)
+{
+    struct sim_shim *sh = &s->shims[shim];
+    int tree = s->keepers[handle_index (a->keeper)].tree;
+    struct measured measured = {0, 0, 0};
+
+    if (tree >= 0 && s->trees[tree].alive) {
+        measured.memory_bytes = sim_tree_bytes (tree);
+        measured.cpu_ms = (uint64_t) (s->now - s->trees[tree].started);
+        measured.running = 1;
+    }
+    shim_on_measured (sh->core, a->token, &measured, clock_of (s, sh));
 }
 
 static void act (struct sim *s, int shim, const struct action *a)
@@ -430,6 +447,10 @@ static void act (struct sim *s, int shim, const struct action *a)
     case ACT_END_SUPERVISOR: end_supervisor (s, sh->host, a->who); break;
     case ACT_SPAWN: break;
     case ACT_SAMPLE: sample (s, shim, a->session); break;
+    case ACT_MEASURE:
+        if (keeper)
+            measure (s, shim, a);
+        break;
     case ACT_RECONNECT: sh->connection++; break;
     case ACT_READY:
         sh->ready = true;
@@ -527,7 +548,8 @@ void sim_start_shim (struct sim *s, int shim)
     struct sim_shim *sh = &s->shims[shim];
     struct shim_settings set = {.boottime = !own (s, sh),
                                 .own_host = own (s, sh),
-                                .hello_ms = HELLO_MS};
+                                .hello_ms = HELLO_MS,
+                                .memory_bytes = (uint64_t) SIM_GIB << 30};
     const struct sim_host *host = &s->hosts[host_identity (s, sh->host)];
     const struct sim_host *boot =
         s->hosts[sh->host].same_boot ? host : &s->hosts[sh->host];

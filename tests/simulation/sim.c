@@ -77,9 +77,9 @@ void sim_destroy (struct sim *s)
 static struct sample sample_at_ease (void)
 {
     return (struct sample){.cpu_percent = 50,
-                           .memory_percent = 50,
+                           .memory_percent = 10,
                            .load1 = 1,
-                           .running = NAN,
+                           .running = 1,
                            .disk_percent = NAN,
                            .inodes_percent = NAN,
                            .swap_percent = NAN,
@@ -88,6 +88,28 @@ static struct sample sample_at_ease (void)
                            .memory_full = NAN,
                            .io_some = NAN,
                            .io_full = NAN};
+}
+
+uint64_t sim_tree_bytes (int tree)
+{
+    return (uint64_t) (tree % 7 + 1) << 26;
+}
+
+/* Each of them has something to run. */
+struct sample sim_figures (const struct sim *s, int host)
+{
+    struct sample f = s->hosts[host].health;
+    double whole = (double) ((uint64_t) SIM_GIB << 30);
+
+    for (int i = 0; i < SIM_TREES; i++) {
+        if (!s->trees[i].alive || s->trees[i].host != host)
+            continue;
+        f.running += 1;
+        f.memory_percent += 100 * (double) sim_tree_bytes (i) / whole;
+    }
+    if (f.memory_percent > 100)
+        f.memory_percent = 100;
+    return f;
 }
 
 int sim_host (struct sim *s, const char *name, int64_t clock_offset)

@@ -40,6 +40,7 @@ enum {
     SIM_SPEAKERS = 256,
     SIM_SAID = 4096,
     SIM_SERVED = 64, // of one batch
+    SIM_GIB = 4, // of memory, on each host
     SIM_LINES = 64 // of the trace, kept for a failure's report
 };
 
@@ -362,6 +363,9 @@ void sim_settings (struct settings *ret_settings, unsigned max_slots);
 int sim_host (struct sim *s, const char *name, int64_t clock_offset);
 /* Lets so much time pass; ends early at a violation. */
 void sim_advance (struct sim *s, int64_t ms);
+/* What a host says of itself, with what the trees there take. */
+struct sample sim_figures (const struct sim *s, int host);
+uint64_t sim_tree_bytes (int tree);
 int64_t host_clock (const struct sim *s, int host);
 /* When that clock shows it: the earliest time of the world. */
 int64_t host_time (const struct sim *s, int host, int64_t clock);
@@ -412,6 +416,7 @@ void bus_wake (struct sim *s, int64_t at);
 /* People, over the bus; the answer is written down. */
 void sim_set_max (struct sim *s, unsigned max_slots);
 void sim_set_policy (struct sim *s, enum policy policy);
+void sim_relieve (struct sim *s, int host, bool kill);
 void sim_set_priority (struct sim *s, const char *project, unsigned priority);
 void sim_pause (struct sim *s, const char *project, bool paused);
 void sim_kill (struct sim *s, const char *project);

@@ -196,7 +196,8 @@ static void pressure (struct sim *s)
 
     s->sampled = true;
     h->cpu_percent = some_percent (s);
-    h->memory_percent = some_percent (s);
+    h->memory_percent = // what runs there comes to it
+        one_in (s, 2) ? (double) in (s, 50, 90) : some_percent (s);
     h->memory_full = one_in (s, 4) ? some_percent (s) : 0;
     h->load1 = one_in (s, 2) ? (double) in (s, 0, 40) : 1;
     h->disk_percent = one_in (s, 4) ? some_percent (s) : 50;
@@ -207,7 +208,8 @@ static void no_pressure (struct sim *s)
     for (int i = 0; i < s->host_count; i++) {
         struct sample *h = &s->hosts[i].health;
 
-        h->cpu_percent = h->memory_percent = h->disk_percent = 50;
+        h->cpu_percent = h->disk_percent = 50;
+        h->memory_percent = 10;
         h->memory_full = 0;
         h->load1 = 1;
     }
@@ -235,6 +237,11 @@ static const char *any_project (struct sim *s)
 static void set_policy (struct sim *s)
 {
     sim_set_policy (s, (enum policy) in (s, POLICY_FIFO, POLICY_PRIORITY));
+}
+
+static void relieve (struct sim *s)
+{
+    sim_relieve (s, (int) in (s, 0, s->host_count - 1), one_in (s, 2));
 }
 
 static void set_priority (struct sim *s)
@@ -320,11 +327,12 @@ static const struct fault faults[] = {
     {"power-cut", power_cut, 3, NULL},
     {"state-lost", state_lost, 3, NULL},
     {"disk-full", disk_full, 5, no_disk_full},
-    {"pressure", pressure, 10, no_pressure},
+    {"pressure", pressure, 25, no_pressure},
     {"reload", reload, 5, NULL},
     {"set-max", set_max, 5, NULL},
     {"set-policy", set_policy, 5, NULL},
     {"set-priority", set_priority, 5, NULL},
+    {"relieve", relieve, 5, NULL},
     {"pause", pause_project, 5, NULL},
     {"cable-is-pulled", cable_is_pulled, 10, NULL},
     {"far-power-cut", far_power_cut, 3, NULL},

@@ -220,5 +220,7 @@ void profile_settings (const struct profile *p, struct settings *ret_settings)
     ret_settings->grant_burst = p->burst;
     ret_settings->max_parked = p->parked;
     scale (&ret_settings->timing, p->speed);
+    ret_settings->timing.load_after = 10000; // pressure does not last longer
+    ret_settings->timing.load_settle = 15000;
     schedule_settings (&p->schedule, ret_settings);
 }

@@ -68,6 +68,30 @@ static void idle_time_that_goes_back_is_no_idling (void **state)
     sampler_destroy (s);
 }
 
+static double cpu_at (struct sampler *s, int64_t now)
+{
+    sampler_sample (s, now, &sample);
+    return sample.cpu_percent;
+}
+
+static void cpu_is_judged_over_the_window_however_often_it_is_asked (void **st)
+{
+    struct sampler *s = start (st);
+
+    sampler_set_window (s, 1000);
+    stat_is (st, "cpu  0 0 0 0\n");
+    cpu_at (s, 0);
+    stat_is (st, "cpu  100 0 0 100\n"); // 50 % of the first second
+    assert_true (cpu_at (s, 1000) == 50);
+    stat_is (st, "cpu  100 0 0 120\n"); // and then idle for a fifth
+    assert_true (fabs (cpu_at (s, 1200) - 100 / 2.2) < 1e-9);
+    stat_is (st, "cpu  200 0 0 200\n");
+    assert_true (cpu_at (s, 2000) == 50); // of the second one
+    stat_is (st, "cpu  200 0 0 400\n");
+    assert_true (cpu_at (s, 4000) == 0);
+    sampler_destroy (s);
+}
+
 static void unreadable_stat_starts_anew (void **state)
 {
     struct sampler *s = start (state);
@@ -190,6 +214,7 @@ int main (void)
         T (cpu_is_the_busy_part_between_two_readings),
         T (cpu_without_a_tick_in_between_is_unknown),
         T (idle_time_that_goes_back_is_no_idling),
+        T (cpu_is_judged_over_the_window_however_often_it_is_asked),
         T (unreadable_stat_starts_anew),
         T (load_and_running_tasks_are_read_without_ourselves),
         T (pressure_of_the_last_10_s_is_read),

@@ -552,6 +552,7 @@ static void samples_go_out_as_often_as_the_broker_wants (void **s)
 
     stage_turn (st);
     stage_prepare_welcome (st)->sample_ms = 700;
+    st->msg->welcome.own_host = false;
     stage_hear (st);
     assert_non_null (stage_find (st, ACT_SAMPLE));
     assert_int_equal (stage_find (st, ACT_SAMPLE)->session, SESSION);
@@ -564,6 +565,67 @@ static void samples_go_out_as_often_as_the_broker_wants (void **s)
     stage_no_session (st);
     stage_wait (st, 1000);
     assert_null (stage_find (st, ACT_SAMPLE));
+}
+
+static unsigned samples_within (struct stage *st, int64_t ms)
+{
+    unsigned samples = 0;
+
+    for (int64_t passed = 0; passed < ms; passed += 10) {
+        stage_wait (st, 10);
+        samples += stage_find (st, ACT_SAMPLE) != NULL;
+    }
+    return samples;
+}
+
+static void set_level (struct stage *st, const char *level)
+{
+    struct msg_health health;
+
+    message_init_fields (&health, VERB_HEALTH);
+    copy_text (health.host, sizeof health.host, "vm1");
+    copy_text (health.level, sizeof health.level, level);
+    shim_on_health (st->shim, &health, st->now, st->out);
+}
+
+static void host_that_is_not_well_is_sampled_ten_times_as_often (void **s)
+{
+    struct stage *st = *s;
+
+    stage_turn (st);
+    stage_prepare_welcome (st)->sample_ms = 1000;
+    st->msg->welcome.own_host = false;
+    stage_hear (st);
+    set_level (st, "healthy");
+    assert_int_equal (samples_within (st, 3000), 3);
+    set_level (st, "degraded");
+    assert_in_range (samples_within (st, 3000), 20, 30);
+    set_level (st, "healthy");
+    assert_in_range (samples_within (st, 3000), 3, 4);
+}
+
+static void who_is_refused_samples_no_more (void **s)
+{
+    struct stage *st = *s;
+
+    stage_turn (st);
+    stage_prepare_welcome (st)->sample_ms = 1000;
+    st->msg->welcome.own_host = false;
+    stage_hear (st);
+    assert_non_null (stage_find (st, ACT_SAMPLE));
+    stage_error (st, VERB_SAMPLE, 0, ERR_NOT_ALLOWED);
+    assert_int_equal (samples_within (st, 3000), 0);
+    assert_int_equal (shim_session (st->shim), SESSION);
+}
+
+static void own_host_of_the_broker_is_not_sampled (void **s)
+{
+    struct stage *st = *s;
+
+    stage_turn (st);
+    stage_prepare_welcome (st)->sample_ms = 1000;
+    stage_hear (st);
+    assert_int_equal (samples_within (st, 3000), 0);
 }
 
 static void nobody_samples_unasked (void **s)
@@ -638,6 +700,9 @@ int main (void)
         TEST (hello_whose_session_is_over_is_said_anew),
         TEST (contested_host_lets_wait_who_would_wait),
         TEST (samples_go_out_as_often_as_the_broker_wants),
+        TEST (host_that_is_not_well_is_sampled_ten_times_as_often),
+        TEST (who_is_refused_samples_no_more),
+        TEST (own_host_of_the_broker_is_not_sampled),
         LIVE (nobody_samples_unasked),
         LIVE (health_of_our_host_is_logged_when_its_level_changes),
     };

@@ -329,7 +329,8 @@ static void json_has_null_for_what_is_unknown (void **s)
 
 static void json_is_valid_whatever_a_peer_wrote (void **s)
 {
-    json_t *all, *agents;
+    const json_t *agents;
+    json_t *all;
     char *text;
 
     (void) s;
@@ -423,6 +424,62 @@ static void waiter_in_json_has_all_that_it_is_told (void **s)
     free (text);
 }
 
+static void what_agents_take_is_shown_where_it_is_known (void **s)
+{
+    struct row_agent *a;
+    const json_t *agents;
+    json_t *all;
+    char *text;
+
+    (void) s;
+    begin ();
+    add_project ("consilio", "Consilio", 2);
+    a = add_agent ("consilio", "auth");
+    a->percent = 60;
+    a->memory_bytes = 368050176;
+    a->cpu_ms = 88100;
+    strcpy (a->note, "tests");
+    add_agent ("consilio", "api")->percent = 20;
+    assert_project_shows ("consilio", "   1. auth - 60% complete, 351 MB, CPU "
+                                      "88 s: tests\n"
+                                      "   2. api - 20% complete\n");
+    page.slot_bytes = 700;
+    text = render (NULL, false, true);
+    all = json_loads (text, 0, NULL);
+    agents = at (json_object_get (all, "projects"), 0, "agents");
+    assert_int_equal (json_integer_value (at (agents, 0, "memory_bytes")),
+                      368050176);
+    assert_true (json_real_value (at (agents, 0, "cpu_s")) == 88.1);
+    assert_true (json_is_null (at (agents, 1, "memory_bytes")));
+    assert_int_equal (json_integer_value (json_object_get (all, "slot_bytes")),
+                      700);
+    json_decref (all);
+    free (text);
+}
+
+static void what_runs_outside_any_slot_is_shown_with_whose_it_may_be (void **s)
+{
+    struct row_host *h = &page.hosts[0];
+    char *text;
+
+    (void) s;
+    begin ();
+    text = render (NULL, false, false);
+    assert_null (strstr (text, "unmanaged"));
+    free (text);
+    h->unmanaged = 11;
+    h->unmanaged_bytes = 6657199309;
+    assert_shows ("   Disk: 58%\n   unmanaged: 11 processes, 6.2 GB\n\n");
+    strcpy (h->unmanaged_of, "odin");
+    assert_shows ("   unmanaged: 11 processes, 6.2 GB (odin?)\n");
+    h->unmanaged = 1;
+    assert_shows ("   unmanaged: 1 process, 6.2 GB (odin?)\n");
+    text = render (NULL, false, true);
+    assert_non_null (strstr (text, "\"unmanaged\":1,\"unmanaged_bytes\":"
+                                   "6657199309,\"unmanaged_of\":\"odin\""));
+    free (text);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +496,9 @@ int main (void)
         cmocka_unit_test (json_is_valid_whatever_a_peer_wrote),
         cmocka_unit_test (waiter_in_json_has_all_that_it_is_told),
         cmocka_unit_test (pages_are_put_together),
+        cmocka_unit_test (what_agents_take_is_shown_where_it_is_known),
+        cmocka_unit_test (
+            what_runs_outside_any_slot_is_shown_with_whose_it_may_be),
     };
 
     return cmocka_run_group_tests (tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -252,6 +253,38 @@ static void advice_is_the_lower_bound_of_each_row (void **s)
     }
 }
 
+static void bytes_are_said_in_the_largest_unit_that_fits (void **state)
+{
+    const struct {
+        uint64_t bytes;
+        const char *text;
+    } cases[] = {
+        {0, "0 kB"},
+        {831488, "812 kB"},
+        {1048576, "1 MB"},
+        {368050176, "351 MB"},
+        {6657199309, "6.2 GB"},
+        {UINT64_MAX, "17179869184.0 GB"},
+    };
+    char text[32];
+    (void) state;
+
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_string_equal (say_bytes (cases[i].bytes, text, sizeof text),
+                             cases[i].text);
+}
+
+static void as_many_fit_as_stay_within_the_limit (void **state)
+{
+    const uint64_t gb = 1 << 30;
+    (void) state;
+
+    assert_int_equal (advice_fit (16 * gb, 90, 880 * gb / 1000), 16);
+    assert_int_equal (advice_fit (16 * gb, NAN, gb), 16);
+    assert_int_equal (advice_fit (gb, 90, 2 * gb), 0);
+    assert_int_equal (advice_fit (UINT64_MAX, NAN, 1), 1000000);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +298,8 @@ int main (void)
         cmocka_unit_test (forecasts_are_said_in_the_unit_that_fits),
         cmocka_unit_test (errors_have_their_exit_status),
         cmocka_unit_test (advice_is_the_lower_bound_of_each_row),
+        cmocka_unit_test (bytes_are_said_in_the_largest_unit_that_fits),
+        cmocka_unit_test (as_many_fit_as_stay_within_the_limit),
     };
 
     return cmocka_run_group_tests (tests, NULL, NULL);

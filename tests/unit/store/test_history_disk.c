@@ -64,13 +64,10 @@ static enum err ask (struct history *h, bool days)
     return history_answer (h, &in, &page);
 }
 
-static void learn (void *arg, const char *project, const char *label,
-                   int64_t run_ms)
+static void learn (void *arg, const struct run_record *run)
 {
     (void) arg;
-    (void) project;
-    (void) label;
-    (void) run_ms;
+    (void) run;
 }
 
 /* A life of it: made, written, read, and written again after a restart. */
