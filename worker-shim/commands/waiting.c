@@ -64,28 +64,24 @@ bool waiting_is_news (const struct row_waiter *told,
 
 char *waiting_why (const struct row_waiter *w, char *ret_text, size_t size)
 {
-    char reason[80], detail[1100], eta[64], age[32] = "", ms[24];
+    char raw[512], eta[64], age[32] = "", ms[24];
 
     if (w->age_ms >= FRESH_MS)
         snprintf (age, sizeof age, ", %s ago",
                   say_age (w->age_ms, ms, sizeof ms));
-    snprintf (ret_text, size, "%s%s%s%s; ETA %s",
-              say_clean (w->reason, reason, sizeof reason),
-              w->detail[0] ? ": " : "",
-              say_clean (w->detail, detail, sizeof detail), age,
+    snprintf (raw, sizeof raw, "%s%s%s%s; ETA %s", w->reason,
+              w->detail[0] ? ": " : "", w->detail, age,
               say_eta (w->eta_low_s, w->eta_high_s, eta, sizeof eta));
-    return ret_text;
+    return say_clean (raw, ret_text, size);
 }
 
 char *waiting_way_out (const struct row_waiter *w, char *ret_text, size_t size)
 {
-    char clean[800];
+    char raw[192] = "";
 
-    ret_text[0] = '\0';
     if (w->unblocks[0])
-        snprintf (ret_text, size, "goes on with %s",
-                  say_clean (w->unblocks, clean, sizeof clean));
-    return ret_text;
+        snprintf (raw, sizeof raw, "goes on with %s", w->unblocks);
+    return say_clean (raw, ret_text, size);
 }
 
 /* Where it breaks: the bytes that fit, and at least one word. Characters that
