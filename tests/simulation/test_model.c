@@ -228,7 +228,7 @@ static void draw_projects (struct play *p)
     s->project_count = 0;
     for (int i = 0; i < PROJECTS; i++) {
         struct project_settings *project;
-        char name[8];
+        char name[16];
 
         snprintf (name, sizeof name, "p%d", i);
         if (in (p, 0, 3) == 0)
