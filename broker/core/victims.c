@@ -274,7 +274,8 @@ void victims_rank (struct victim *victims, size_t count,
         say (v, i + 1 < count ? v + 1 : NULL, s);
         victims[ranked++] = *v;
     }
-    memcpy (victims + ranked, spare, spared * sizeof *spare);
+    if (spared)
+        memcpy (victims + ranked, spare, spared * sizeof *spare);
     free (spare);
     free (rest);
 }
