@@ -225,12 +225,16 @@ static struct victim *rank (const struct broker *b, const struct pool *pool,
     return victims;
 }
 
+/* What the order is for: memory where that is short, else nothing is missing
+ * that an agent could give back. */
 static bool is_for_memory (const struct pool *pool)
 {
     const struct health *h = &pool->health;
+    enum level memory = health_metric (h, METRIC_MEMORY);
 
-    return health_metric (h, METRIC_MEMORY) == LEVEL_CRITICAL ||
-           health_metric (h, METRIC_LOAD) != LEVEL_CRITICAL;
+    return memory == LEVEL_CRITICAL ||
+           (memory == LEVEL_DEGRADED &&
+            health_metric (h, METRIC_LOAD) != LEVEL_CRITICAL);
 }
 
 struct victim *enforce_victims (const struct broker *b, const struct pool *pool,
