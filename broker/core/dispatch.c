@@ -148,40 +148,12 @@ static void insert (struct dispatch *d, struct ticket *t)
     };
     ranks_insert (tree_of (t), &t->node);
     note_first (t->lane);
-    t->lane->pool->backs += t->back;
-    t->order = (struct rank_node){0};
-    if (d->policy->surplus || t->back)
-        return;
-    t->order = t->node;
-    ranks_insert (&t->lane->pool->order, &t->order);
 }
 
 static void take_out (struct ticket *t)
 {
-    struct pool *pool = t->lane->pool;
-
     ranks_remove (tree_of (t), &t->node);
     note_first (t->lane);
-    pool->backs -= t->back;
-    if (t->order.count)
-        ranks_remove (&pool->order, &t->order);
-}
-
-/* The queue of its host has moved by so much, at most: rank and slots ahead of
- * nobody changed by more (round.c asks again whom that concerns). */
-void dispatch_moved (struct pool *pool, uint64_t by)
-{
-    pool->moved += by;
-}
-
-/* Where lanes are merged by what they have beyond their share: each step of one
- * may carry it past a ticket of every other one, and each of those past one of
- * it. */
-void dispatch_lane_moved (const struct dispatch *d, struct lane *lane,
-                          uint64_t by)
-{
-    dispatch_moved (lane->pool, by + lane->pool->largest);
-    lane->moved += (by + lane->pool->largest) * d->lane_count;
 }
 
 static void gather (const struct dispatch *d, const struct ticket *t,
@@ -206,12 +178,6 @@ static void put_ahead (struct dispatch *d, struct lane *lane)
         pool->turn = NULL;
 }
 
-/* Parked trees that want to go on stand where the first of the others does. */
-static uint64_t taken_along (const struct lane *lane, const struct ticket *t)
-{
-    return t->back ? 0 : ranks_sum (&lane->back);
-}
-
 void dispatch_add (struct dispatch *d, struct lane *lane, struct ticket *t,
                    int64_t now)
 {
@@ -220,13 +186,8 @@ void dispatch_add (struct dispatch *d, struct lane *lane, struct ticket *t,
     t->lane = lane;
     t->decided = 0;
     t->refused = false;
-    if (t->count > lane->pool->largest)
-        lane->pool->largest = t->count;
     insert (d, t);
     gather (d, t, now);
-    dispatch_moved (lane->pool, t->count + taken_along (lane, t));
-    if (t->back && d->policy->surplus) // all others of its lane step back
-        dispatch_lane_moved (d, lane, t->count);
 }
 
 void dispatch_decide (struct ticket *t, unsigned amount)
@@ -257,26 +218,11 @@ static void undecide (struct ticket *t)
     t->refused = false;
 }
 
-/* Lanes are merged by how much they have beyond their share, and by what stands
- * before a ticket in its own: who leaves from the front carries as much with
- * him as he takes; from elsewhere all behind him come forward. */
-static void leave (const struct dispatch *d, const struct ticket *t)
-{
-    struct lane *lane = t->lane;
-
-    if (t == lane_first (lane))
-        lane->gone += t->count;
-    else
-        dispatch_lane_moved (d, lane, t->count);
-}
-
 void dispatch_remove (struct dispatch *d, struct ticket *t)
 {
     struct lane *lane = t->lane;
     struct pool *pool = lane->pool;
 
-    if (d->policy->surplus)
-        leave (d, t);
     take_out (t);
     undecide (t);
     if (pool->blocker == t)
@@ -287,7 +233,6 @@ void dispatch_remove (struct dispatch *d, struct ticket *t)
         d->sum_blocker = NULL;
     if (lane->project->cap_blocker == t)
         lane->project->cap_blocker = NULL;
-    dispatch_moved (pool, t->count + taken_along (lane, t));
     t->lane = NULL;
 }
 
@@ -305,7 +250,6 @@ static void reorder_lane (struct dispatch *d, struct lane *lane)
     while ((t = list)) {
         list = ticket_of (t->node.right);
         insert (d, t);
-        dispatch_moved (lane->pool, t->count);
     }
 }
 

@@ -68,11 +68,10 @@ struct ticket {
     bool back;                   // a parked tree that wants to go on
     const struct holder *holder; // borrowed
 
-    struct rank_node node;  // in its lane,
-    struct rank_node order; // and among all of its host (pool.h)
+    struct rank_node node; // in its lane
     struct lane *lane;     // NULL: it does not wait
-    unsigned decided; // `fair`: what it gets as soon as the pace allows,
-    bool refused;     // or that it would not wait, and gets nothing
+    unsigned decided;      // `fair`: what it gets as soon as the pace allows,
+    bool refused;          // or that it would not wait, and gets nothing
 };
 
 /* What was asked for, when, and how many slots its lane held or wanted
@@ -107,9 +106,9 @@ static inline bool place_before (struct place a, struct place b)
 struct lane {
     struct pool *pool; // borrowed, as is the project
     struct project *project;
-    struct ranks back, queue; // parked trees that want to go on come first
-    struct ticket *first;     // of both; NULL: nobody waits
-    unsigned held;            // what counts there
+    struct ranks back, queue;      // parked trees that want to go on come first
+    struct ticket *first;          // of both; NULL: nobody waits
+    unsigned held;                 // what counts there
     struct arrival came[ARRIVALS]; // the newest requests, served or not,
     unsigned came_count;           // of so many in all
 
@@ -122,17 +121,8 @@ struct lane {
 
     /* Of the newest walk. */
     struct place place; // of its head, in the heap of the walk
-    bool passed;       // its head was passed over, for that reason
+    bool passed;        // its head was passed over, for that reason
     enum reason why;
-    uint64_t passed_before; // slots of it that nobody behind them counts,
-    uint64_t moved;         // with its pool's: rises with what may change the
-                            // outlook of any of it,
-    struct ranks due;       // and at what figure each is told (round.c)
-    int64_t gone;           // slots of those that left from its front, ever
-    int64_t start_before;   // its surplus and that, how many were decided,
-    unsigned decided_before; // when it was told last
-    uint64_t told;          // number of its head then,
-    bool told_paused;       // and whether its project was paused
 };
 
 struct dispatch {
@@ -142,9 +132,9 @@ struct dispatch {
     const struct scheduler *policy;
     bool disk_full, learning; // nothing is granted
     int64_t learning_until;
-    unsigned in_use;          // over all pools
-    unsigned bonus;           // of all: what there is above max_slots
-    struct lane **lanes;      // owned
+    unsigned in_use;     // over all pools
+    unsigned bonus;      // of all: what there is above max_slots
+    struct lane **lanes; // owned
     size_t lane_count, lane_room;
     struct lane **heap; // of those that the walk has still to look at; owned
     size_t heap_count;
@@ -195,7 +185,7 @@ struct outlook {
     enum reason reason;
     char detail[257]; // the live figure behind the reason
 
-    char unblocks[161]; // the rest: outlook.h
+    char unblocks[161];             // the rest: outlook.h
     uint64_t eta_low_s, eta_high_s; // 0 = unknown
 };
 
@@ -208,11 +198,13 @@ void dispatch_explain (const struct dispatch *d, const struct ticket *t,
 void dispatch_detail (const struct dispatch *d, const struct ticket *t,
                       enum reason reason, int64_t now, char *ret_text,
                       size_t size);
-/* The same for all of a host, in dispatch order and in one go. */
+/* Position, slots ahead and reason alone, of the first `most` of a host: in
+ * dispatch order and in one go. */
 typedef void dispatch_told (void *who, struct ticket *t,
                             const struct outlook *outlook);
-void dispatch_explain_all (const struct dispatch *d, const struct pool *pool,
-                           int64_t now, dispatch_told *tell, void *who);
+void dispatch_explain_first (const struct dispatch *d, const struct pool *pool,
+                             uint64_t most, int64_t now, dispatch_told *tell,
+                             void *who);
 /* First of those that the lane serves; and the next. NULL: there is none. */
 struct ticket *lane_first (const struct lane *lane);
 struct ticket *lane_next (const struct ticket *t);

@@ -29,8 +29,8 @@ enum reason dispatch_reason (const struct dispatch *d, const struct ticket *t,
     return REASON_TURN;
 }
 
-/* Those of a lane that are left out of the sum before `t`: they are served
- * when they can be, and not before. */
+/* What those of a lane want that are served when they can be, and not before:
+ * it does not count for `t` of another lane. */
 static uint64_t left_out (const struct dispatch *d, const struct lane *lane,
                           const struct ticket *t, int64_t now)
 {
@@ -52,15 +52,23 @@ static uint64_t left_out (const struct dispatch *d, const struct lane *lane,
     return sum;
 }
 
-/* max (0, A + n - free): A is what those want that are served before it. */
-static unsigned slots_ahead (const struct dispatch *d, const struct ticket *t,
-                             uint64_t before, int64_t now)
+static uint64_t left_out_before (const struct dispatch *d,
+                                 const struct ticket *t, int64_t now)
 {
-    int64_t wanted = (int64_t) before + t->min;
+    uint64_t sum = 0;
 
     for (size_t i = 0; i < d->lane_count; i++)
-        wanted -= (int64_t) left_out (d, d->lanes[i], t, now);
-    wanted -= dispatch_free (d, t->lane->pool);
+        sum += left_out (d, d->lanes[i], t, now);
+    return sum;
+}
+
+/* max (0, A + n - free): A is what those want that are served before it. */
+static unsigned slots_ahead (const struct dispatch *d, const struct ticket *t,
+                             uint64_t before)
+{
+    int64_t wanted =
+        (int64_t) before + t->min - dispatch_free (d, t->lane->pool);
+
     if (wanted < 0)
         return 0;
     return wanted > INT32_MAX ? INT32_MAX : (unsigned) wanted;
@@ -187,73 +195,111 @@ void dispatch_detail (const struct dispatch *d, const struct ticket *t,
     }
 }
 
-static void explain_at (const struct dispatch *d, const struct ticket *t,
-                        uint64_t count, uint64_t sum, int64_t now,
-                        struct outlook *ret_outlook)
-{
-    ret_outlook->position = (unsigned) count + 1;
-    ret_outlook->slots_ahead = slots_ahead (d, t, sum, now);
-    ret_outlook->reason = dispatch_reason (d, t, now);
-    dispatch_detail (d, t, ret_outlook->reason, now, ret_outlook->detail,
-                     sizeof ret_outlook->detail);
-}
-
 void dispatch_explain (const struct dispatch *d, const struct ticket *t,
                        int64_t now, struct outlook *ret_outlook)
 {
     uint64_t count, sum;
 
     dispatch_rank (d, t, &count, &sum);
-    explain_at (d, t, count, sum, now, ret_outlook);
+    ret_outlook->position = (unsigned) count + 1;
+    ret_outlook->slots_ahead =
+        slots_ahead (d, t, sum - left_out_before (d, t, now));
+    ret_outlook->reason = dispatch_reason (d, t, now);
+    dispatch_detail (d, t, ret_outlook->reason, now, ret_outlook->detail,
+                     sizeof ret_outlook->detail);
 }
 
-/* One lane while several are merged. */
+/* ---- many in dispatch order: the lanes of a host, merged ---- */
+
+/* How far one lane is taken. */
 struct cursor {
-    struct ticket *t; // NULL: all of it was taken
+    struct ticket *t; // the next of it
     struct place place;
+    bool paused;
+    uint64_t left_out; // slots of it that those of other lanes do not count
 };
 
-static void point_at (const struct dispatch *d, struct cursor *c,
-                      struct ticket *t)
-{
-    c->t = t;
-    if (t)
-        c->place = dispatch_place (d, t);
-}
+struct merge {
+    struct cursor *heap; // the soonest first
+    size_t count;
+    uint64_t taken, wanted, left_out; // tickets; slots, and not counted ones
+    bool blocked;                     // the blocker has been taken
+};
 
-static struct cursor *first_of (struct cursor *cursors, size_t count)
+static void sink (struct merge *m, size_t at)
 {
-    struct cursor *first = NULL;
+    for (size_t child; (child = 2 * at + 1) < m->count; at = child) {
+        struct cursor c = m->heap[at];
 
-    for (size_t i = 0; i < count; i++) {
-        if (cursors[i].t &&
-            (!first || place_before (cursors[i].place, first->place)))
-            first = &cursors[i];
+        if (child + 1 < m->count &&
+            place_before (m->heap[child + 1].place, m->heap[child].place))
+            child++;
+        if (!place_before (m->heap[child].place, c.place))
+            return;
+        m->heap[at] = m->heap[child];
+        m->heap[child] = c;
     }
-    return first;
 }
 
-void dispatch_explain_all (const struct dispatch *d, const struct pool *pool,
-                           int64_t now, dispatch_told *tell, void *who)
+static void open_merge (const struct dispatch *d, const struct pool *pool,
+                        int64_t now, struct merge *m)
 {
-    struct cursor *cursors =
-                      resized (NULL, d->lane_count + 1, sizeof (struct cursor)),
-                  *c;
-    uint64_t count = 0, sum = 0;
+    *m = (struct merge){
+        .heap = resized (NULL, d->lane_count + 1, sizeof (struct cursor))};
+    for (size_t i = 0; i < d->lane_count; i++) {
+        struct ticket *first = lane_first (d->lanes[i]);
 
-    for (size_t i = 0; i < d->lane_count; i++)
-        point_at (d, &cursors[i],
-                  d->lanes[i]->pool == pool ? lane_first (d->lanes[i]) : NULL);
-    while ((c = first_of (cursors, d->lane_count))) {
-        struct outlook outlook;
+        if (first && d->lanes[i]->pool == pool)
+            m->heap[m->count++] =
+                (struct cursor){.t = first,
+                                .place = dispatch_place (d, first),
+                                .paused = dispatch_is_paused (first, now)};
+    }
+    for (size_t i = m->count / 2; i-- > 0;)
+        sink (m, i);
+}
 
-        explain_at (d, c->t, count, sum, now, &outlook);
+/* On to the next, which has what the first wants before it. */
+static void take_first (const struct dispatch *d, struct merge *m)
+{
+    struct cursor *c = &m->heap[0];
+    const struct lane *lane = c->t->lane;
+
+    m->blocked |= c->t == lane->pool->blocker;
+    if (c->paused || (lane->passed && !m->blocked)) {
+        c->left_out += c->t->count;
+        m->left_out += c->t->count;
+    }
+    m->taken++;
+    m->wanted += c->t->count;
+    c->t = lane_next (c->t);
+    if (c->t)
+        c->place = dispatch_place (d, c->t);
+    else
+        *c = m->heap[--m->count];
+    sink (m, 0);
+}
+
+void dispatch_explain_first (const struct dispatch *d, const struct pool *pool,
+                             uint64_t most, int64_t now, dispatch_told *tell,
+                             void *who)
+{
+    struct merge m;
+
+    open_merge (d, pool, now, &m);
+    while (m.count && m.taken < most) {
+        struct cursor *c = &m.heap[0];
+        uint64_t counted = m.wanted - (m.left_out - c->left_out);
+        const struct outlook outlook = {
+            .position = (unsigned) m.taken + 1,
+            .slots_ahead = slots_ahead (d, c->t, counted),
+            .reason = dispatch_reason (d, c->t, now),
+        };
+
         tell (who, c->t, &outlook);
-        count++;
-        sum += c->t->count;
-        point_at (d, c, lane_next (c->t));
+        take_first (d, &m);
     }
-    free (cursors);
+    free (m.heap);
 }
 
 static void sooner (int64_t *at, int64_t other)

@@ -11,13 +11,6 @@
 
 #include "core/dispatch.h"
 
-/* ---- dispatch.c ---- */
-/* The queue of a host, or a lane of it, has moved by so much at most: rank and
- * slots ahead of nobody there changed by more. */
-void dispatch_moved (struct pool *pool, uint64_t by);
-void dispatch_lane_moved (const struct dispatch *d, struct lane *lane,
-                          uint64_t by);
-
 /* ---- dispatch_places.c ---- */
 struct place dispatch_place (const struct dispatch *d, const struct ticket *t);
 /* How many of a lane stand before that place, and what they want. */

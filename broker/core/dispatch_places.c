@@ -150,58 +150,12 @@ static void count_own (const struct ticket *t, uint64_t *ret_count,
     *ret_sum += ranks_sum (&lane->back);
 }
 
-/* Of those that come back to that lane, the ones before `t`. */
-static struct share backs_before (const struct lane *lane,
-                                  const struct ticket *t, struct place place)
-{
-    struct share all = {ranks_count (&lane->back), ranks_sum (&lane->back)};
-    struct share queued, back;
-
-    if (lane == t->lane && !t->back)
-        return all;
-    ranks_below (&lane->queue, place.key, place.number, &queued.count,
-                 &queued.sum);
-    if (lane != t->lane && queued.count)
-        return all;
-    if (lane == t->lane)
-        ranks_before (&lane->back, &t->node, &back.count, &back.sum);
-    else
-        ranks_below (&lane->back, place.key, place.number, &back.count,
-                     &back.sum);
-    return back;
-}
-
-/* Where a key says all: one tree has them in order. */
-static void rank_in_order (const struct dispatch *d, const struct ticket *t,
-                           uint64_t *ret_count, uint64_t *ret_sum)
-{
-    const struct pool *pool = t->lane->pool;
-    struct place place = dispatch_place (d, t);
-
-    ranks_below (&pool->order, place.key, place.number, ret_count, ret_sum);
-    for (size_t i = 0; pool->backs && i < d->lane_count; i++) {
-        const struct lane *lane = d->lanes[i];
-        struct share back;
-
-        if (lane->pool != pool || !ranks_count (&lane->back))
-            continue;
-        back = backs_before (lane, t, place);
-        *ret_count += back.count;
-        *ret_sum += back.sum;
-    }
-}
-
 /* Those of its host that are before it, and what they want. */
 void dispatch_rank (const struct dispatch *d, const struct ticket *t,
                     uint64_t *ret_count, uint64_t *ret_sum)
 {
-    struct place place;
+    struct place place = dispatch_place (d, t);
 
-    if (!d->policy->surplus) {
-        rank_in_order (d, t, ret_count, ret_sum);
-        return;
-    }
-    place = dispatch_place (d, t);
     *ret_count = *ret_sum = 0;
     for (size_t i = 0; i < d->lane_count; i++) {
         const struct lane *lane = d->lanes[i];

@@ -281,19 +281,6 @@ static void keep_firsts (struct dispatch *d)
     }
 }
 
-static uint64_t distance (int64_t a, int64_t b)
-{
-    return (uint64_t) (a > b ? a - b : b - a);
-}
-
-static void note_free (const struct dispatch *d, struct pool *pool)
-{
-    int64_t free = dispatch_free (d, pool), before = pool->free_before;
-
-    dispatch_moved (pool, distance (free, before));
-    pool->free_before = free;
-}
-
 /* All lanes, from their first; again where a decision was made anew, since
  * that may be for somebody who has been looked at. */
 static void open_lanes (struct dispatch *d, int64_t now)
@@ -353,58 +340,6 @@ static bool think_on (struct dispatch *d, const struct ticket *t, int64_t now)
     return true;
 }
 
-/* What of a lane that was passed over stands before the blocker: nobody
- * behind it counts that as slots ahead. */
-static uint64_t passed_before (const struct dispatch *d,
-                               const struct lane *lane)
-{
-    const struct ticket *blocker = lane->pool->blocker;
-    uint64_t count, sum;
-
-    if (!lane->passed)
-        return 0;
-    if (!blocker || lane->why == REASON_PAUSED)
-        return lane_wanted (lane);
-    dispatch_count_before (d, lane, dispatch_place (d, blocker), &count, &sum);
-    return sum;
-}
-
-static void note_surplus (const struct dispatch *d, struct lane *lane)
-{
-    int64_t start =
-        d->policy->surplus ? d->policy->surplus (lane, 0) - lane->gone : 0;
-    uint64_t by = distance (start, lane->start_before);
-
-    if (by)
-        dispatch_lane_moved (d, lane, by);
-    if (lane->decided != lane->decided_before) // they go ahead of everybody
-        dispatch_moved (lane->pool, lane->pool->largest * d->lane_count);
-    lane->start_before = start;
-    lane->decided_before = lane->decided;
-}
-
-/* How far the walk has moved those who stay. */
-static void end (struct dispatch *d)
-{
-    for (size_t i = 0; i < d->lane_count; i++) {
-        struct lane *lane = d->lanes[i];
-        uint64_t passed = passed_before (d, lane);
-
-        dispatch_moved (lane->pool, distance ((int64_t) passed,
-                                              (int64_t) lane->passed_before));
-        note_surplus (d, lane);
-        lane->passed_before = passed;
-    }
-    for (size_t i = 0; i < d->pools->count; i++) {
-        struct pool *pool = d->pools->at[i];
-
-        if (pool->turn != pool->turn_before)
-            dispatch_moved (pool, pool->largest);
-        pool->turn_before = pool->turn;
-        note_free (d, pool);
-    }
-}
-
 bool dispatch_next (struct dispatch *d, int64_t now,
                     struct decision *ret_decision)
 {
@@ -432,7 +367,6 @@ bool dispatch_next (struct dispatch *d, int64_t now,
         else
             block (d, t, reason);
     }
-    end (d);
     return false;
 }
 

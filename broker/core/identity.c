@@ -22,8 +22,7 @@ static void contest (struct broker *b, struct call *c, struct session *old)
 
     if (old->holder.paused_until <= c->now) {
         old->rival_heard = false;
-        old->repeat = true; // whatever it waits for is PAUSED now,
-        old->pool->moved += old->project->waiting; // and no longer ahead
+        old->repeat = true; // whatever it waits for is PAUSED now
         outbox_journal (c->out, JOURNAL_WARNING,
                         "contest  session=%" PRIu64
                         " project=%s host=\"%s\" boot=\"%s\"",

@@ -348,8 +348,9 @@ struct waiter *ledger_wait (struct broker *b, struct session *s,
     w->t = ticket_of (w);
     session_open (s, r->seq, r->number);
     table_add (&b->waiters, w);
-    w->lane = dispatch_lane (&b->dispatch, s->pool, s->project);
-    dispatch_add (&b->dispatch, w->lane, &w->t, b->turned);
+    dispatch_add (&b->dispatch,
+                  dispatch_lane (&b->dispatch, s->pool, s->project), &w->t,
+                  b->turned);
     outlook_came (&w->t);
     s->project->queued++;
     b->changes++;
@@ -370,8 +371,6 @@ void ledger_unwait (struct broker *b, struct waiter *w, struct outbox *out)
 
     session_close (w->session, w->r.seq);
     w->session->project->queued--;
-    if (w->due.count)
-        ranks_remove (&w->lane->due, &w->due);
     if (w->t.lane)
         dispatch_remove (&b->dispatch, &w->t);
     if (w->stored)

@@ -326,8 +326,6 @@ static void copy_pools (struct run *r)
         pool->kept = NULL;
         pool->decided = 0;
         pool->gather_until = 0;
-        pool->order.root = NULL;
-        pool->backs = 0;
         r->pools.at[r->pools.count++] = pool;
     }
 }

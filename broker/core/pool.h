@@ -20,7 +20,6 @@
 #include "core/enforce.h"
 #include "core/health.h"
 #include "core/ramp.h"
-#include "core/ranks.h"
 #include "core/response.h"
 #include "core/settings.h"
 
@@ -36,11 +35,11 @@ struct unmanaged {
 
 struct pool {
     char host[65];
-    unsigned max_slots; // its own; the sum is bounded elsewhere
-    unsigned cores;     // of another host, the most that a session of it
+    unsigned max_slots;    // its own; the sum is bounded elsewhere
+    unsigned cores;        // of another host, the most that a session of it
     uint64_t memory_bytes; // could use; 0 = not known
     struct health health;
-    struct response response; // to it
+    struct response response;       // to it
     struct enforcement enforcement; // where that is not enough
     struct unmanaged unmanaged;
 
@@ -53,22 +52,15 @@ struct pool {
     struct ramp ramp;    // what has just started
 
     /* Of the scheduler (dispatch.h). */
-    struct ticket *blocker; // the first that waits and blocks,
-    int why;                // enum reason: for what
-    struct ticket *turn;    // `fair`: first until it is served
-    int64_t gather_until;   // `fair`: until then those that came since
-    uint64_t gather_from;   // this number wait for each other; 0 = none do
+    struct ticket *blocker;  // the first that waits and blocks,
+    int why;                 // enum reason: for what
+    struct ticket *turn;     // `fair`: first until it is served
+    int64_t gather_until;    // `fair`: until then those that came since
+    uint64_t gather_from;    // this number wait for each other; 0 = none do
     const struct lane *kept; // `fair`: what was asked back is kept for it,
     int64_t kept_until;      // for so long; NULL: nothing is
-    unsigned decided;       // tickets that only the pace keeps waiting,
-    bool behind;            // and others have come since: they are next
-    struct ranks order;     // all that wait, but trees that come back: where
-                            // the policy needs no more than a key
-    unsigned backs;         // of these others
-    unsigned largest;       // of all that ever waited: slots
-    const struct ticket *turn_before; // when those who wait were told last
-    int64_t free_before;
-    uint64_t moved; // rises with what may change anybody's outlook
+    unsigned decided;        // tickets that only the pace keeps waiting,
+    bool behind;             // and others have come since: they are next
 
     uint64_t number, digest; // POOL as last published
     uint64_t health_number;  // HEALTH as last published

@@ -211,33 +211,6 @@ static void log_queued (const struct waiter *w, struct outbox *out)
                     w->told.slots_ahead, reason_name (w->told.reason));
 }
 
-static unsigned slack (unsigned told, unsigned now)
-{
-    return told / 8 - distance (told, now);
-}
-
-static int64_t moved (const struct lane *lane)
-{
-    return (int64_t) (lane->moved + lane->pool->moved);
-}
-
-/* Nothing that is worth telling can have changed before its lane has moved by
- * what is left of that eighth. */
-static void look_again (struct waiter *w, const struct outlook *now)
-{
-    unsigned position = slack (w->told.position, now->position);
-    unsigned slots = slack (w->told.slots_ahead, now->slots_ahead);
-
-    if (w->due.count)
-        ranks_remove (&w->lane->due, &w->due);
-    w->due = (struct rank_node){
-        .key = moved (w->lane) + 1 + (position < slots ? position : slots),
-        .number = w->r.number,
-        .weight = 1,
-    };
-    ranks_insert (&w->lane->due, &w->due);
-}
-
 /* To whoever asked, or unasked to who can hear that. */
 static void say (struct broker *b, struct waiter *w, int64_t now,
                  struct outbox *out)
@@ -253,60 +226,32 @@ static void say (struct broker *b, struct waiter *w, int64_t now,
     w->unanswered = false;
 }
 
-static void tell (struct broker *b, struct waiter *w, int64_t now,
-                  struct outbox *out)
+/* What is new for it: position, slots ahead and reason are known. */
+static void tell (struct broker *b, struct waiter *w, struct outlook *outlook,
+                  int64_t now, struct outbox *out)
 {
-    struct outlook outlook;
-    bool news, again;
+    bool news = is_news (w, outlook) || outlook_is_news (w, now);
 
     if (w->unanswered && (w->t.nowait || dispatch_is_gathering (&w->t)))
         return;
-    dispatch_explain (&b->dispatch, &w->t, now, &outlook);
-    news = is_news (w, &outlook) || outlook_is_news (w, now);
-    again = w->unanswered || w->session->repeat;
-    if (news || again) {
-        outlook_complete (b, w, now, &outlook);
-        w->told = outlook;
-        w->told_eta = w->eta;
-        b->changes += news;
-        say (b, w, now, out);
-    }
-    look_again (w, &outlook);
+    if (!news && !w->unanswered && !w->session->repeat)
+        return;
+    dispatch_detail (&b->dispatch, &w->t, outlook->reason, now, outlook->detail,
+                     sizeof outlook->detail);
+    outlook_complete (b, w, now, outlook);
+    w->told = *outlook;
+    w->told_eta = w->eta;
+    b->changes += news;
+    say (b, w, now, out);
 }
 
-static void tell_lane (struct broker *b, const struct lane *lane, int64_t now,
-                       struct outbox *out)
-{
-    for (struct ticket *t = lane_first (lane); t; t = lane_next (t))
-        tell (b, waiter_of (t), now, out);
-}
-
-/* Its place is looked at when it may have changed (look_again ()). */
-static void tell_reason (struct broker *b, struct waiter *w, int64_t now,
-                         struct outbox *out)
-{
-    if (w->told.reason != dispatch_reason (&b->dispatch, &w->t, now) ||
-        outlook_is_news (w, now))
-        tell (b, w, now, out);
-}
-
-/* Reasons other than TURN are those of heads, but what concerns all of a lane
- * or of the queue. */
-static void tell_heads (struct broker *b, struct lane *lane, int64_t now,
+static void tell_alone (struct broker *b, struct waiter *w, int64_t now,
                         struct outbox *out)
 {
-    struct ticket *first = lane_first (lane);
-    struct waiter *before = table_find (&b->waiters, lane->told);
-    bool paused = lane->project->said.paused;
+    struct outlook outlook;
 
-    if (paused != lane->told_paused)
-        tell_lane (b, lane, now, out);
-    else if (first)
-        tell_reason (b, waiter_of (first), now, out);
-    if (before && &before->t != first)
-        tell_reason (b, before, now, out);
-    lane->told_paused = paused;
-    lane->told = first ? first->number : 0;
+    dispatch_explain (&b->dispatch, &w->t, now, &outlook);
+    tell (b, w, &outlook, now, out);
 }
 
 /* Returns whether it has its answer: what is gathered is decided in a moment,
@@ -325,7 +270,7 @@ static bool answer (struct broker *b, struct waiter *w, int64_t now,
     }
     if (!w->stored)
         ledger_store_waiter (b, w, out);
-    tell (b, w, now, out);
+    tell_alone (b, w, now, out);
     return !w->unanswered;
 }
 
@@ -353,45 +298,49 @@ static void tell_session (struct broker *b, struct session *s, int64_t now,
     if (!s->repeat || !session_hears (s))
         return;
     for (unsigned i = 0; i < s->open_count; i++)
-        tell (b, table_find (&b->waiters, s->open[i].number), now, out);
+        tell_alone (b, table_find (&b->waiters, s->open[i].number), now, out);
     s->repeat = false;
 }
 
-static void tell_due (struct broker *b, const struct lane *lane, int64_t now,
-                      struct outbox *out)
-{
-    struct rank_node *first;
+struct telling {
+    struct broker *b;
+    int64_t now;
+    struct outbox *out;
+};
 
-    while ((first = ranks_first (&lane->due)) && first->key <= moved (lane))
-        tell (b, waiter_due (first), now, out);
+static void tell_next (void *who, struct ticket *t,
+                       const struct outlook *explained)
+{
+    struct telling *telling = who;
+    struct outlook outlook = *explained;
+
+    tell (telling->b, waiter_of (t), &outlook, telling->now, telling->out);
 }
 
-/* Does something keep all of them waiting that did not, or no longer? */
-static bool concerns_all (struct broker *b)
+/* Who is near the front hears of it in each round; who is far from it, once a
+ * second: what a round costs does not depend on how many these are. */
+static void tell_queues (struct broker *b, int64_t now, struct outbox *out)
 {
-    bool changed =
-        b->told_disk != b->disk_full || b->told_learning != b->learning;
+    struct telling telling = {b, now, out};
+    uint64_t most = ROUND_NEAR;
 
-    b->told_disk = b->disk_full;
-    b->told_learning = b->learning;
-    return changed;
+    if (now >= b->far_told + ROUND_FAR_MS) {
+        b->far_told = now;
+        most = UINT64_MAX;
+    }
+    for (size_t i = 0; i < b->pools.count; i++) {
+        if (b->waiters.count)
+            dispatch_explain_first (&b->dispatch, b->pools.at[i], most, now,
+                                    tell_next, &telling);
+    }
 }
 
 static void tell_all (struct broker *b, int64_t now, struct outbox *out)
 {
-    struct dispatch *d = &b->dispatch;
-
     tell_unanswered (b, now, out);
-    if (concerns_all (b)) {
-        for (size_t i = 0; i < b->waiters.count; i++)
-            tell (b, b->waiters.at[i], now, out);
-    }
-    for (size_t i = 0; i < d->lane_count; i++)
-        tell_heads (b, d->lanes[i], now, out);
     for (size_t i = 0; i < b->sessions.count; i++)
         tell_session (b, b->sessions.at[i], now, out);
-    for (size_t i = 0; i < d->lane_count; i++)
-        tell_due (b, d->lanes[i], now, out);
+    tell_queues (b, now, out);
 }
 
 void round_serve (struct broker *b, int64_t now, struct outbox *out)

@@ -3,14 +3,15 @@
  *
  * Nothing else grants. It runs once a batch, so that requests that arrive
  * together are judged together. What the scheduler decides (dispatch.h) is
- * carried out; then those are told why they wait whom it concerns: whoever has
- * no answer yet, the heads of the lanes, and of the others those whose place
- * may have changed by more than they were told.
+ * carried out; then those who wait are told why, if that is news: the first
+ * ROUND_NEAR of each host at once, all others within ROUND_FAR_MS.
  */
 #ifndef SLOTBUS_ROUND_H
 #define SLOTBUS_ROUND_H
 
 #include "core/state.h"
+
+enum { ROUND_NEAR = 64, ROUND_FAR_MS = 1000 };
 
 void round_serve (struct broker *b, int64_t now, struct outbox *out);
 

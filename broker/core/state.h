@@ -60,24 +60,24 @@ struct broker {
     uint64_t changes;   // rises with every change of anything
     uint64_t published; // `changes` when it was last published
     uint64_t broker_number, broker_digest; // BROKER as last published
-    uint64_t watched; // rises with what the watcher looks at
-    int64_t copy_until; // a copy of this machine was heard, and alarmed
-    uint64_t refused;   // messages
+    uint64_t watched;        // rises with what the watcher looks at
+    int64_t copy_until;      // a copy of this machine was heard, and alarmed
+    uint64_t refused;        // messages
     uint64_t refused_before; // those that never came here
     int64_t refusals_at;     // since when these are counted,
     unsigned refusals;       // so that nobody fills the log with them
-    struct stray *strays; // rows that mean nothing, to be deleted
+    struct stray *strays;    // rows that mean nothing, to be deleted
     size_t stray_count;
-    bool limits_changed;          // some who wait may ask for too much now
-    bool told_disk, told_learning; // when those who wait were told last
-    uint64_t *unanswered;         // numbers of those that have no answer yet
+    bool limits_changed;  // some who wait may ask for too much now
+    int64_t far_told;     // when all who wait were looked at last
+    uint64_t *unanswered; // numbers of those that have no answer yet
     size_t unanswered_count, unanswered_room;
     int64_t forecast_due;  // when waiters are forecast again (outlook.h),
     int64_t forecast_soon; // or for one that joins now,
     bool forecast_known;   // and whether any had a basis
-    int64_t queues_at;  // when topics of queues were published,
+    int64_t queues_at;     // when topics of queues were published,
     int64_t queues_due; // and must be again, though nothing else happens; 0: no
-    struct asked *asked;          // STATUS of this batch: the round answers
+    struct asked *asked; // STATUS of this batch: the round answers
     size_t asked_count, asked_capacity;
     struct msg scratch; // for messages too large for the stack
 };

@@ -475,6 +475,8 @@ static void add_waiter (void *who, struct ticket *t,
         !may_see (l->v, w->session->r.uid))
         return;
     ADD_ROW (l->s, queue, waiter_count, l->empty, row);
+    dispatch_detail (&l->b->dispatch, t, outlook.reason, l->v->now,
+                     outlook.detail, sizeof outlook.detail);
     outlook_complete (l->b, w, l->v->now, &outlook);
     status_waiter_row (w, &outlook, l->v->now, row);
 }
@@ -485,8 +487,8 @@ static void add_queue (const struct broker *b, struct snapshot *s,
     struct listing listing = {b, s, v, row_of ("queue")};
 
     for (size_t i = 0; i < b->pools.count; i++)
-        dispatch_explain_all (&b->dispatch, b->pools.at[i], v->now, add_waiter,
-                              &listing);
+        dispatch_explain_first (&b->dispatch, b->pools.at[i], UINT64_MAX,
+                                v->now, add_waiter, &listing);
 }
 
 void status_answer (struct broker *b, const struct peer *to,

@@ -28,25 +28,18 @@ struct eta {
 struct waiter {
     struct waiter_record r; // first: its number is the key
     struct ticket t;
-    struct session *session; // borrowed, as is the lane it is or was in
-    struct lane *lane;
+    struct session *session; // borrowed
     struct path answer_to;   // of the REQUEST that has no answer yet
     bool unanswered;
-    bool stored;          // it has a row
-    struct outlook told;  // what it was told last; position 0: nothing yet
-    enum reason logged;   // why it waits, as the journal had it last
-    struct rank_node due; // in its lane's `due`
+    bool stored;         // it has a row
+    struct outlook told; // what it was told last; position 0: nothing yet
+    enum reason logged;  // why it waits, as the journal had it last
     struct eta eta, told_eta;
 };
 
 static inline struct waiter *waiter_of (struct ticket *t)
 {
     return (struct waiter *) ((char *) t - offsetof (struct waiter, t));
-}
-
-static inline struct waiter *waiter_due (struct rank_node *node)
-{
-    return (struct waiter *) ((char *) node - offsetof (struct waiter, due));
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/round.h"
 #include "core/state.h"
 #include "simulation/events.h"
 
@@ -1327,12 +1328,14 @@ static unsigned apart (unsigned a, unsigned b)
 }
 
 /* What it was told last, as it is now: but for an eighth. Who waited when the
- * broker started is told when it is heard. */
+ * broker started is told when it is heard, and who is far from the front now
+ * and then. */
 static bool knows (const struct waiter *waits, const struct outlook *now)
 {
     const struct outlook *told = &waits->told;
 
     return waits->t.nowait || told->position == 0 ||
+           now->position > ROUND_NEAR ||
            (told->reason == now->reason &&
             apart (told->position, now->position) <= told->position / 8 &&
             apart (told->slots_ahead, now->slots_ahead) <=

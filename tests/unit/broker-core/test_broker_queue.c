@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "core/round.h"
+
 static const struct msg_queued *queued (struct stage *st, struct actor *a)
 {
     const struct msg_queued *q = stage_got (st, a, VERB_QUEUED);
@@ -450,6 +452,33 @@ static void small_steps_far_behind_are_not_told (void **state)
     act_release_some (st, b, 1);
     granted (st, b, 1);
     assert_in_range (stage_got_count (st, b), 8, 100);
+    stage_destroy (st);
+}
+
+static unsigned told_position (const struct stage *st, size_t i)
+{
+    const struct waiter *w = st->b->waiters.at[i];
+
+    return w->told.position;
+}
+
+static void far_behind_all_is_told_within_a_second (void **state)
+{
+    struct actor *b;
+    struct stage *st = stage_of_many (&b);
+    (void) state;
+
+    stage_sleep (st, ROUND_FAR_MS);
+    act_beat (st, b);
+    for (uint64_t seq = 2; seq < 2 + 60; seq++) {
+        make_cancel (st, b, seq);
+        stage_tell (st, b);
+    }
+    assert_int_equal (told_position (st, MANY - 60 - 1), MANY);
+    assert_int_equal (told_position (st, 0), 1);
+    stage_sleep (st, ROUND_FAR_MS);
+    act_beat (st, b);
+    assert_int_equal (told_position (st, MANY - 60 - 1), MANY - 60);
     stage_destroy (st);
 }
 
@@ -1002,6 +1031,7 @@ int main (void)
         cmocka_unit_test (each_of_many_killed_requests_is_told_by_push),
         cmocka_unit_test (many_grants_are_listed_page_by_page),
         cmocka_unit_test (small_steps_far_behind_are_not_told),
+        cmocka_unit_test (far_behind_all_is_told_within_a_second),
         cmocka_unit_test (open_request_is_known_however_old_it_is),
         cmocka_unit_test (resend_gets_queued_then_the_same_grant),
         cmocka_unit_test (

@@ -793,7 +793,7 @@ static void check_ranks (const struct scene *s, const struct pool *pool)
     static struct told told;
 
     told.count = 0;
-    dispatch_explain_all (&s->d, pool, s->now, note, &told);
+    dispatch_explain_first (&s->d, pool, UINT64_MAX, s->now, note, &told);
     assert_int_equal (told.count, count);
     for (unsigned i = 0; i < count; i++) {
         struct outlook outlook = outlook_of (s, order[i]);
@@ -804,7 +804,6 @@ static void check_ranks (const struct scene *s, const struct pool *pool)
         assert_int_equal (told.outlook[i].position, outlook.position);
         assert_int_equal (told.outlook[i].slots_ahead, outlook.slots_ahead);
         assert_int_equal (told.outlook[i].reason, outlook.reason);
-        assert_string_equal (told.outlook[i].detail, outlook.detail);
     }
 }
 
