@@ -41,6 +41,8 @@ struct project {
 
     uint64_t lease_number, lease_digest; // as last published
     uint64_t queue_number, queue_digest;
+    uint64_t queue_now; // its digest, and how many who wait are in it
+    unsigned shown;
 };
 
 struct projects {

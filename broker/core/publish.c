@@ -127,60 +127,67 @@ static uint64_t digest_waiter (uint64_t digest, const struct waiter *w,
     return digest_u64 (digest, (uint64_t) w->told_eta.high);
 }
 
-/* The first of each lane of the project; one of several hosts' first. */
-typedef void each_waiter (const struct broker *b, struct waiter *w, int64_t now,
-                          void *arg);
-
-static void for_each_shown (const struct broker *b, const struct project *p,
-                            int64_t now, each_waiter *each, void *arg)
+/* What those wait for that are shown. */
+static void add_digest (void *who, struct ticket *t, const struct outlook *o)
 {
-    unsigned count = 0, most = most_shown (b);
+    const struct broker *b = who;
+    struct project *p = t->lane->project;
 
-    for (size_t i = 0; p->queued && i < b->dispatch.lane_count; i++) {
-        const struct lane *lane = b->dispatch.lanes[i];
-        struct ticket *t = lane->project == p ? lane_first (lane) : NULL;
-
-        for (; t && count < most; t = lane_next (t), count++)
-            each (b, waiter_of (t), now, arg);
+    if (p->shown < most_shown (b)) {
+        p->shown++;
+        p->queue_now = digest_waiter (p->queue_now, waiter_of (t), o);
     }
 }
 
-static void add_digest (const struct broker *b, struct waiter *w, int64_t now,
-                        void *arg)
+static void digest_queues (struct broker *b, int64_t now)
 {
-    uint64_t *digest = arg;
-    struct outlook outlook;
+    for (size_t i = 0; i < b->projects.count; i++) {
+        struct project *p = b->projects.at[i];
 
-    dispatch_explain (&b->dispatch, &w->t, now, &outlook);
-    *digest = digest_waiter (*digest, w, &outlook);
+        p->shown = 0;
+        p->queue_now = digest_u64 (DIGEST_START, p->waiting);
+    }
+    for (size_t i = 0; b->waiters.count && i < b->pools.count; i++)
+        dispatch_explain_first (&b->dispatch, b->pools.at[i], UINT64_MAX, now,
+                                add_digest, b);
 }
 
-static void add_row (const struct broker *b, struct waiter *w, int64_t now,
-                     void *arg)
+/* The first of each host, as the digest has them. */
+static void add_rows (const struct broker *b, const struct lane *lane,
+                      int64_t now, struct msg_queue *m)
 {
-    struct msg_queue *m = arg;
-    struct outlook outlook;
+    struct ticket *t = lane_first (lane);
 
-    outlook_of (b, w, now, &outlook);
-    status_waiter_row (w, &outlook, now, &m->requests[m->requests_count++]);
+    for (; t && m->requests_count < most_shown (b); t = lane_next (t)) {
+        struct outlook outlook;
+
+        outlook_of (b, waiter_of (t), now, &outlook);
+        status_waiter_row (waiter_of (t), &outlook, now,
+                           &m->requests[m->requests_count++]);
+    }
 }
 
 static void publish_queue (struct broker *b, struct project *p, int64_t now,
                            struct outbox *out)
 {
+    const struct dispatch *d = &b->dispatch;
     struct msg_queue *m = &b->scratch.queue;
-    uint64_t digest = digest_u64 (DIGEST_START, p->waiting);
     char topic[TOPIC_BYTES];
 
-    for_each_shown (b, p, now, add_digest, &digest);
-    if (!is_news (&p->queue_number, &p->queue_digest, digest))
+    if (!is_news (&p->queue_number, &p->queue_digest, p->queue_now))
         return;
     message_init_fields (m, VERB_QUEUE);
     m->epoch = b->meta.epoch;
     m->number = p->queue_number;
     copy_text (m->project, sizeof m->project, p->name);
     m->waiting = p->waiting;
-    for_each_shown (b, p, now, add_row, m);
+    for (size_t i = 0; p->shown && i < b->pools.count; i++) {
+        for (size_t k = 0; k < d->lane_count; k++) {
+            if (d->lanes[k]->pool == b->pools.at[i] &&
+                d->lanes[k]->project == p)
+                add_rows (b, d->lanes[k], now, m);
+        }
+    }
     outbox_publish (out, topic_of ("queue", p->name, topic), VERB_QUEUE, m,
                     false);
 }
@@ -192,6 +199,7 @@ static void publish_queues (struct broker *b, int64_t now, struct outbox *out)
         b->queues_due = b->queues_at + QUEUES_MS;
         return;
     }
+    digest_queues (b, now);
     for (size_t i = 0; i < b->projects.count; i++)
         publish_queue (b, b->projects.at[i], now, out);
     b->queues_at = now;
