@@ -2,9 +2,11 @@
 #include "marker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bus/base.h"
 #include "bus/endpoint.h"
@@ -89,6 +91,26 @@ int marker_write (const char *folder, const struct marker *marker)
 
     path_of (folder, path);
     return write_file_atomically (path, text, size, 0600, 1);
+}
+
+int marker_overwrite (const char *folder, const struct marker *marker)
+{
+    char path[PATH_BYTES], text[MARKER_BYTES];
+    size_t size = print (marker, text, sizeof text);
+    int fd, rc, error;
+
+    path_of (folder, path);
+    fd = open (path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    rc =
+        write_all (fd, text, size) || ftruncate (fd, (off_t) size) || fsync (fd)
+            ? -1
+            : 0;
+    error = errno;
+    close (fd);
+    errno = error;
+    return rc;
 }
 
 bool marker_reached (const struct marker *m, const struct meta_record *meta)

@@ -29,6 +29,9 @@ enum marker_state {
 enum marker_state marker_read (const char *folder, struct marker *ret_marker);
 /* Atomically and flushed. 0, or -1 and errno. */
 int marker_write (const char *folder, const struct marker *marker);
+/* In its place, for a disk without room for a second one: less than a sector,
+ * flushed. 0, or -1 and errno. */
+int marker_overwrite (const char *folder, const struct marker *marker);
 
 /* Has the state come at least as far as the marker says? */
 bool marker_reached (const struct marker *m, const struct meta_record *meta);

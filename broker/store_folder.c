@@ -309,7 +309,8 @@ int store_folder_mark (struct store *s, bool is_open)
     fold (path, sizeof path, s, "INITIALISED");
     if (marker_write (s->folder, &m) &&
         !(errno == ENOSPC && s->ballast && ballast_drop (s->ballast) &&
-          marker_write (s->folder, &m) == 0))
+          marker_write (s->folder, &m) == 0) &&
+        !(errno == ENOSPC && marker_overwrite (s->folder, &m) == 0))
         return failed (s, path);
     s->marker = m;
     return 0;
@@ -442,6 +443,8 @@ static int make_ready (struct store *s)
         return -1;
     if (sqlite_file_use_wal (&s->file))
         return -1;
+    if (ballast_low (s->ballast)) // so that the WAL is written from its start
+        sqlite_file_checkpoint (&s->file, 0);
     tally_open (&s->tally, s->folder);
     return 0;
 }

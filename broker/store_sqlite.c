@@ -53,8 +53,10 @@ void store_close (struct store *s)
     if (!s)
         return;
     // before the WAL goes: closed by the marker's word, then truly. After a
-    // failed write neither: what the kernel has cached is not what the disk has
-    if (!s->broken && store_folder_mark (s, false) == 0)
+    // failed write neither: what the kernel has cached is not what the disk
+    // has. Nor on a full disk, where the next start needs the WAL's space
+    if (!s->broken && !ballast_low (s->ballast) &&
+        store_folder_mark (s, false) == 0)
         sqlite_file_fold_at_close (&s->file);
     store_folder_close (s);
     free (s);

@@ -12,7 +12,7 @@ from harness import case, main
 
 @case
 def full_disk_grants_nothing_until_there_is_room(place):
-    disks.full(place, 2)
+    disks.full(place, 3)
 
 
 @case

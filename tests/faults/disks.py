@@ -52,7 +52,7 @@ class Disk:
 
     def fill(self):
         """Until not one byte more fits."""
-        with open(self.path("filler"), "wb", buffering=0) as f:
+        with open(self.path("filler"), "ab", buffering=0) as f:
             for size in (65536, 1):
                 try:
                     while True:
@@ -66,8 +66,8 @@ def in_use(client):
 
 
 def full(place, count):
-    """Each time: no grants (DISK), and all else goes on; every other time the
-    broker dies of something else meanwhile, and starts on the full disk."""
+    """Each time: no grants (DISK), and all else goes on; of three times the
+    broker is ended meanwhile, twice, or dies, and starts on the full disk."""
     place.configure(timing=LASTING, max_slots=100, max_per_project=100)
     disk = Disk(place, "mount -t tmpfs -o size=8m slotbus-test {state} && cd {state}")
     brokers = [disk.broker()]
@@ -83,9 +83,10 @@ def full(place, count):
         assert shim.wait("QUEUED", seq=seq)["reason"] == "DISK"
         for token in tokens[:3]:
             shim.release([token])
-        if i % 2:
-            brokers[-1].signal(signal.SIGKILL)
+        for how in ((), (signal.SIGTERM, signal.SIGTERM), (signal.SIGKILL,))[i % 3]:
+            brokers[-1].signal(how)
             brokers[-1].wait_exit()
+            disk.fill()
             brokers.append(disk.broker())
         shim.beat_ok()
         for token in tokens[3:]:
