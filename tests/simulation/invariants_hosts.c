@@ -31,6 +31,22 @@ static struct speaker *by_session (const struct sim *s, uint64_t session)
     return NULL;
 }
 
+/* In the place of the oldest, but who has a session is remembered: it may be
+ * old, and starts of the broker give it a full T each (R5). */
+static struct speaker *new_speaker (struct sim *s)
+{
+    struct invariants *v = &s->invariants;
+
+    for (size_t i = 0; i < SIM_SPEAKERS; i++) {
+        struct speaker *p = &v->speakers[v->speaker_count++ % SIM_SPEAKERS];
+
+        if (!disk_session (&s->disk, p->session))
+            return p;
+    }
+    sim_violate (s, "too many sessions for this world");
+    return &v->speakers[0];
+}
+
 void hosts_said_hello (struct sim *s, int shim, const struct msg_hello *m)
 {
     struct invariants *v = &s->invariants;
@@ -38,7 +54,7 @@ void hosts_said_hello (struct sim *s, int shim, const struct msg_hello *m)
 
     if (p)
         return;
-    p = &v->speakers[v->speaker_count++ % SIM_SPEAKERS];
+    p = new_speaker (s);
     *p = (struct speaker){.nonce = m->nonce,
                           .order = v->speaker_count,
                           .shim = shim,

@@ -249,7 +249,7 @@ struct invariants {
         uint64_t beat;        // seq of the newest BEAT that came,
         int64_t beaten;       // when it did,
         int64_t missed, gaps; // and the broker's by then
-    } speakers[SIM_SPEAKERS]; // the newest
+    } speakers[SIM_SPEAKERS]; // the newest, and all who have a session
     size_t speaker_count;
     struct speaker *newcomer; // whose HELLO came in this batch
     struct {
