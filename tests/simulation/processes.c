@@ -232,11 +232,24 @@ static void move (struct tokens *t, uint64_t from, uint64_t to)
     }
 }
 
+static bool is_under (const struct tokens *under, const char *its,
+                      const char *cookie, uint64_t token)
+{
+    return strcmp (its, cookie) == 0 && tokens_have (under, token);
+}
+
 bool trees_have (const struct sim *s, const char *cookie, uint64_t token)
 {
     for (int i = 0; i < SIM_TREES; i++) {
-        if (s->trees[i].alive && strcmp (s->trees[i].cookie, cookie) == 0 &&
-            tokens_have (&s->trees[i].under, token))
+        const struct sim_tree *t = &s->trees[i];
+
+        if (t->alive && is_under (&t->under, t->cookie, cookie, token))
+            return true;
+    }
+    for (int i = 0; i < SIM_KEEPERS; i++) {
+        const struct sim_keeper *k = &s->keepers[i];
+
+        if (k->alive && is_under (&k->under, k->cookie, cookie, token))
             return true;
     }
     return false;

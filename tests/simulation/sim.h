@@ -481,8 +481,9 @@ int sim_release (struct sim *s, int shim, int supervisor, unsigned count);
 int sim_cancel (struct sim *s, int shim, int supervisor);
 /* A command in that tree parks it while another one runs, for so long. */
 int sim_park (struct sim *s, int tree, int64_t lasts);
-/* What ran under one token of that cookie runs under another one now. */
+/* Does a tree of that cookie, or its keeper, run under that token? */
 bool trees_have (const struct sim *s, const char *cookie, uint64_t token);
+/* What ran under one token of that cookie runs under another one now. */
 void trees_move (struct sim *s, const char *cookie, uint64_t from, uint64_t to);
 void sim_kill_client (struct sim *s, int client);
 void sim_crash_keeper (struct sim *s, int keeper);

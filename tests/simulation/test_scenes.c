@@ -181,6 +181,37 @@ static void ten_levels_deep_finish_on_a_pool_of_one (void **state)
     scene_end (s, "l7");
 }
 
+/* The last process of a tree that ended while it was parked. */
+static void a_stopped_keeper_holds_all_the_slots_that_came_back (void **state)
+{
+    struct sim *s = scene_begin (2, 2);
+    int shim = sim_shim (s, "consilio", 0);
+    struct work work = agent;
+    int run, keeper;
+    (void) state;
+
+    work.count = 2;
+    work.lasts = 4 * S;
+    sim_advance (s, 1 * S);
+    run = sim_run (s, shim, sim_supervisor (s, 0), work);
+    sim_advance (s, 1 * S);
+    keeper = sim_keeper_of (s, run);
+    sim_park (s, s->keepers[keeper].tree, 10 * S);
+    sim_advance (s, 1 * S);
+    assert_int_equal (in_state (s, LEASE_PARKED), 2);
+    sim_stop_keeper (s, keeper);
+    sim_advance (s, 12 * S);
+    assert_int_equal (trees_count (s), 0);
+    assert_int_equal (in_state (s, LEASE_ACTIVE), 2);
+    sim_crash_shim (s, shim);
+    sim_advance (s, 5 * S);
+    assert_int_equal (in_state (s, LEASE_LIMBO), 2);
+    sim_continue_keeper (s, keeper);
+    sim_advance (s, 3 * S);
+    assert_int_equal (in_use (s), 0);
+    scene_end (s, "stopped");
+}
+
 static void a_kill_frees_exactly_its_project (void **state)
 {
     struct sim *s = scene_begin (6, 6);
@@ -667,6 +698,9 @@ int main (void)
         cmocka_unit_test (a_larger_pool_serves_who_waits),
         cmocka_unit_test (what_people_said_outlives_a_death_and_a_power_cut),
         cmocka_unit_test (ten_levels_deep_finish_on_a_pool_of_one),
+        cmocka_unit_test (a_stopped_keeper_holds_all_the_slots_that_came_back),
+        cmocka_unit_test (
+            what_came_back_in_a_lost_state_is_known_by_its_cookie),
         cmocka_unit_test (a_kill_frees_exactly_its_project),
         cmocka_unit_test (a_lost_stop_is_said_again),
         cmocka_unit_test (
