@@ -835,6 +835,18 @@ static struct idle *idle_of (struct sim *s, uint64_t token)
     return unused;
 }
 
+/* Adopted from a shim that named its tree so, which state that is lost knew
+ * under other tokens: its cookie is what counts (2, "Own host"). */
+static bool has_cookie (const struct sim *s, const struct lease_record *r)
+{
+    struct mark mark = {.since = 0};
+
+    snprintf (mark.cookie, sizeof mark.cookie, "%s:%llu", s->disk.meta.broker,
+              LLU (r->token));
+    return r->run && !r->cookie && r->first == r->token &&
+           tree_lives (s, 0, &mark);
+}
+
 /* Nothing under it lives, and nobody's word is awaited. */
 static bool unused (const struct sim *s, const struct lease_record *r)
 {
@@ -848,6 +860,8 @@ static bool unused (const struct sim *s, const struct lease_record *r)
         if (s->keepers[i].alive && tokens_have (&s->keepers[i].under, r->token))
             return false;
     }
+    if (has_cookie (s, r))
+        return false;
     return r->run || !process_lives (s, who);
 }
 

@@ -212,6 +212,38 @@ static void a_stopped_keeper_holds_all_the_slots_that_came_back (void **state)
     scene_end (s, "stopped");
 }
 
+/* Its shim has not heard that it is back, and the broker has lost that it was:
+ * it is adopted by the name that its shim has for it. */
+static void what_came_back_in_a_lost_state_is_known_by_its_cookie (void **state)
+{
+    struct sim *s = scene_begin (1, 1);
+    int shim = sim_shim (s, "consilio", 0);
+    struct work stubborn = agent;
+    int run;
+    (void) state;
+
+    stubborn.term = -1;
+    sim_advance (s, 1 * S);
+    run = sim_run (s, shim, sim_supervisor (s, 0), stubborn);
+    sim_advance (s, 1 * S);
+    sim_park (s, s->keepers[sim_keeper_of (s, run)].tree, 1 * S);
+    sim_advance (s, 500);
+    assert_int_equal (in_state (s, LEASE_PARKED), 1);
+    s->deaf = true;
+    sim_advance (s, 1 * S);
+    assert_int_equal (in_state (s, LEASE_ACTIVE), 1);
+    sim_crash_broker (s, CRASH_NONE);
+    sim_lose_state (s, true);
+    s->deaf = false;
+    sim_start_broker (s);
+    sim_advance (s, 10 * S);
+    assert_int_equal (trees_count (s), 1);
+    assert_int_equal (in_state (s, LEASE_LIMBO), 1);
+    sim_advance (s, 10 * S);
+    assert_int_equal (in_use (s), 0);
+    scene_end (s, "back-lost");
+}
+
 static void a_kill_frees_exactly_its_project (void **state)
 {
     struct sim *s = scene_begin (6, 6);
