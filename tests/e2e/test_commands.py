@@ -557,6 +557,25 @@ def cancel_ends_a_request_that_waits(place):
 
 
 @day
+def cancel_means_the_requests_of_its_own_supervisor(place):
+    configure(place, max_slots=2)
+    place.broker()
+    first, second, third = (supervisor(place) for _ in range(3))
+    place.run(REQUEST, "p", "2", env=by(first))
+    waiters = [place.start(REQUEST, "p", "1", env=by(who)) for who in (first, second)]
+    for waiter in waiters:
+        waiter.wait_line("Waiting for slots")
+    code, _, err = place.run("slotbus", "cancel", "p", env=by(third))
+    assert code != 0 and "requests wait of" in err and all(str(who.pid) in err for who in (first, second)), err
+    assert place.run("slotbus", "cancel", "p", env=by(second))[:2] == (0, "Withdrew 1 request of p")
+    assert waiters[1].wait_exit() == 1
+    assert [row["project"] for row in status(place)["queue"]] == ["p"]
+    assert place.run("slotbus", "cancel", "p", "--all", env=by(third))[:2] == (0, "Withdrew 1 request of p")
+    assert waiters[0].wait_exit() == 1
+    assert place.run("slotbus", "cancel", "p", "--all", "--watch", "1", env=by(third))[0] == 64
+
+
+@day
 def more_slots_after_a_shrink_are_those_that_can_be_had(place):
     configure(place, max_slots=4)
     place.broker()

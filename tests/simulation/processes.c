@@ -926,7 +926,7 @@ int sim_cancel (struct sim *s, int shim, int supervisor)
     struct msg_cancel m;
 
     message_init_fields (&m, VERB_CANCEL);
-    m.all = true;
+    m.supervisor = (uint64_t) s->supervisors[supervisor].self.pid;
     s->shims[shim].doubt = s->now;
     sim_trace (s, client_label (s, client), "asks %s to cancel",
                shim_label (s, shim));

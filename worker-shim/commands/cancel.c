@@ -4,19 +4,22 @@
 #include "commands/flags.h"
 #include "commands/reach.h"
 #include "commands/say.h"
+#include "supervisor.h"
 
 static int run_cancel (int argc, char **argv);
 
 const struct command command_cancel = {
     .name = "cancel",
-    .usage = "P [--all]",
+    .usage = "P [--all | --watch PID]",
     .summary = "withdraw project P's waiting requests",
-    .help = "Those that wait on this host: a `request` or `run` that waits\n"
-            "ends with 1. What was granted meanwhile stays.\n"
+    .help = "Those of this command's supervisor that wait on this host: a\n"
+            "`request` or `run` that waits ends with 1. What was granted\n"
+            "meanwhile stays.\n"
             "\n"
-            "      --all  those of every supervisor (there is no difference\n"
-            "             yet: all are withdrawn)\n",
-    .examples = "  slotbus cancel odin\n",
+            "      --all        those of every supervisor\n"
+            "      --watch PID  those of this supervisor\n",
+    .examples = "  slotbus cancel odin\n"
+                "  slotbus cancel odin --all\n",
     .run = run_cancel};
 
 enum { ANSWER_MS = 10000 };
@@ -36,9 +39,14 @@ static int say_withdrawn (const struct reach *reach, uint64_t count)
 static int run_cancel (int argc, char **argv)
 {
     bool all = false;
-    const struct flag flags[] = {{"--all", 0, FLAG_BOOL, &all, 0, 0},
-                                 {NULL, 0, 0, NULL, 0, 0}};
+    uint64_t watch = 0;
+    const struct flag flags[] = {
+        {"--all", 0, FLAG_BOOL, &all, 0, 0},
+        {"--watch", 0, FLAG_NUMBER, &watch, 1, INT32_MAX},
+        {NULL, 0, 0, NULL, 0, 0}};
+    struct supervisor supervisor = {0};
     struct msg_cancel cancel;
+    char error[256];
     struct arguments words;
     struct reach reach;
     int status;
@@ -48,10 +56,17 @@ static int run_cancel (int argc, char **argv)
         return status;
     if (words.count > 1)
         return usage_error (&command_cancel, "what is '%s'?", words.at[1]);
+    if (all && watch)
+        return usage_error (&command_cancel, "--all contradicts --watch");
+    // who cannot be told may still be the only one
+    if (supervisor_find ((pid_t) watch, &supervisor, error, sizeof error) &&
+        watch)
+        return say_failure (EXIT_USAGE, "%s", error);
     if ((status = reach_project (&reach, words.at[0])))
         return status;
     message_init_fields (&cancel, VERB_CANCEL);
-    cancel.all = true;
+    cancel.all = all;
+    cancel.supervisor = (uint64_t) supervisor.pid;
     status = reach_ask (&reach, VERB_CANCEL, &cancel, ANSWER_MS, &answer);
     reach_close (&reach);
     if (status == REACH_NONE)

@@ -101,16 +101,42 @@ static void on_ok (struct shim *s, const struct ask *ask)
 
 /* ---- CANCEL ---- */
 
-/* A command can mean one request of its own connection; else all of the
- * project that wait. Not those of trees that want to go on: these would wait
- * for ever. */
-static bool is_meant (const struct request *r, const struct ask *ask)
+/* Not those of trees that want to go on: these would wait for ever. */
+static bool can_be_withdrawn (const struct request *r)
 {
-    uint64_t seq = ask->in->cancel.seq;
+    return r->client && !r->back;
+}
 
-    if (!r->client || r->back)
+/* All supervisors that wait, each once. */
+static size_t waiting (struct shim *s, struct who *ret_who, size_t most)
+{
+    size_t count = 0;
+    uint64_t seq = 0;
+
+    for (struct request *r; (r = requests_after (&s->requests, seq));) {
+        size_t i = 0;
+
+        seq = r->seq;
+        while (i < count && !who_same (ret_who[i], r->supervisor))
+            i++;
+        if (i == count && count < most && can_be_withdrawn (r))
+            ret_who[count++] = r->supervisor;
+    }
+    return count;
+}
+
+/* One request of the command's own connection; or all of a supervisor, or of
+ * the project. */
+static bool is_meant (const struct request *r, const struct ask *ask,
+                      struct who whose)
+{
+    const struct msg_cancel *in = &ask->in->cancel;
+
+    if (!can_be_withdrawn (r))
         return false;
-    return !seq || (r->client == ask->client && r->client_seq == seq);
+    if (in->seq)
+        return r->client == ask->client && r->client_seq == in->seq;
+    return in->all || who_same (r->supervisor, whose);
 }
 
 static void cancel_one (struct shim *s, const struct ask *ask,
@@ -126,11 +152,22 @@ static void cancel_one (struct shim *s, const struct ask *ask,
 static void on_cancel (struct shim *s, const struct ask *ask,
                        struct actions *out)
 {
+    const struct msg_cancel *in = &ask->in->cancel;
+    struct who who[MAX_SUPERVISORS], whose = {0};
     uint64_t seq = 0, count = 0;
+    char why[257];
 
+    if (!in->seq && !in->all &&
+        supervisors_choose (who, waiting (s, who, MAX_SUPERVISORS),
+                            in->supervisor, "requests wait of", &whose, why,
+                            sizeof why)) {
+        actions_tell_error (out, ask->client, VERB_CANCEL, 0, ERR_CONFLICT,
+                            why);
+        return;
+    }
     for (struct request *r; (r = requests_after (&s->requests, seq));) {
         seq = r->seq;
-        if (!is_meant (r, ask))
+        if (!is_meant (r, ask, whose))
             continue;
         cancel_one (s, ask, r, out);
         count++;

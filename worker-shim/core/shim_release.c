@@ -112,38 +112,19 @@ static size_t holders (struct shim *s, struct who *ret_who, size_t most)
     return count;
 }
 
-static void name_pids (const struct who *who, size_t count, char *ret_text,
-                       size_t size)
-{
-    size_t used = (size_t) snprintf (ret_text, size, "slots are held by");
-
-    for (size_t i = 0; i < count && used < size; i++)
-        used += (size_t) snprintf (ret_text + used, size - used, "%s %d",
-                                   i ? "," : "", (int) who[i].pid);
-}
-
-/* Whose slots a count means: those of the supervisor that is named, else of
- * the only one that holds any. ret_why says which ones there are. */
+/* Whose slots a count means. ret_why says which ones there are. */
 static enum err whose (struct shim *s, const struct msg_release *in,
                        struct who *ret_who, char *ret_why, size_t size)
 {
     struct who who[MAX_SUPERVISORS];
-    size_t count = holders (s, who, MAX_SUPERVISORS);
 
     if (!in->count) {
         snprintf (ret_why, size, "expected tokens or a count");
         return ERR_BAD_ARG;
     }
-    for (size_t i = 0; i < count; i++) {
-        if ((uint64_t) who[i].pid == in->supervisor || count == 1) {
-            *ret_who = who[i];
-            return ERR_NONE;
-        }
-    }
-    if (count == 0)
-        return ERR_NONE;
-    name_pids (who, count, ret_why, size);
-    return ERR_CONFLICT;
+    return supervisors_choose (who, holders (s, who, MAX_SUPERVISORS),
+                               in->supervisor, "slots are held by", ret_who,
+                               ret_why, size);
 }
 
 /* ---- the command ---- */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "core/supervisors.h"
 
+#include <stdio.h>
+
 bool who_same (struct who a, struct who b)
 {
     return a.pid == b.pid && a.start == b.start;
@@ -37,4 +39,31 @@ bool supervisors_remove (struct supervisors *t, struct who who)
         return false;
     t->at[i] = t->at[--t->count];
     return true;
+}
+
+static void name_pids (const struct who *who, size_t count, const char *what,
+                       char *ret_text, size_t size)
+{
+    size_t used = (size_t) snprintf (ret_text, size, "%s", what);
+
+    for (size_t i = 0; i < count && used < size; i++)
+        used += (size_t) snprintf (ret_text + used, size - used, "%s %d",
+                                   i ? "," : "", (int) who[i].pid);
+}
+
+enum err supervisors_choose (const struct who *who, size_t count, uint64_t pid,
+                             const char *what, struct who *ret_who,
+                             char *ret_why, size_t size)
+{
+    *ret_who = (struct who){0};
+    for (size_t i = 0; i < count; i++) {
+        if ((uint64_t) who[i].pid == pid || count == 1) {
+            *ret_who = who[i];
+            return ERR_NONE;
+        }
+    }
+    if (count == 0)
+        return ERR_NONE;
+    name_pids (who, count, what, ret_why, size);
+    return ERR_CONFLICT;
 }

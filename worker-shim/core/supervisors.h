@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/shim.h"
 
@@ -28,5 +29,12 @@ bool supervisors_have (const struct supervisors *t, struct who who);
 bool supervisors_add (struct supervisors *t, struct who who);
 /* False if it was not there. */
 bool supervisors_remove (struct supervisors *t, struct who who);
+
+/* Which of these does a command mean that comes from `pid` or names it: that
+ * one, else the only one there is (0: there is none). ERR_CONFLICT: several;
+ * ret_why then names them behind `what`. */
+enum err supervisors_choose (const struct who *who, size_t count, uint64_t pid,
+                             const char *what, struct who *ret_who,
+                             char *ret_why, size_t size);
 
 #endif

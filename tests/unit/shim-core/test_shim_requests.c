@@ -880,6 +880,39 @@ static void spawn_is_the_shells_to_do_and_to_answer (void **s)
     assert_null (stage_told (st, 3, VERB_OK));
 }
 
+/* What was withdrawn when a command of `pid` cancels. */
+static unsigned withdrawn (struct stage *st, uint64_t pid, bool all)
+{
+    struct msg_cancel *cancel = &stage_message (st, VERB_CANCEL)->cancel;
+
+    cancel->supervisor = pid;
+    cancel->all = all;
+    stage_ask (st, 9);
+    return (unsigned) ((const struct msg_ok *) stage_told (st, 9, VERB_OK))
+        ->count;
+}
+
+static void cancel_means_its_supervisor_or_the_only_one_or_all (void **s)
+{
+    struct stage *st = *s;
+    const struct msg_error *error;
+
+    stage_request (st, 1, 50, 1);
+    stage_request (st, 2, 51, 1);
+    stage_request (st, 3, 51, 1);
+    stage_message (st, VERB_CANCEL)->cancel.supervisor = 99;
+    stage_ask (st, 9);
+    error = stage_told (st, 9, VERB_ERROR);
+    assert_string_equal (error->error, "CONFLICT");
+    assert_string_equal (error->detail, "requests wait of 50, 51");
+    assert_int_equal (withdrawn (st, 51, false), 2);
+    assert_int_equal (withdrawn (st, 99, false), 1); // 50 is the only one
+    assert_int_equal (withdrawn (st, 99, false), 0);
+    stage_request (st, 4, 50, 1);
+    stage_request (st, 5, 51, 1);
+    assert_int_equal (withdrawn (st, 99, true), 2);
+}
+
 static void other_verbs_of_a_command_are_unknown (void **s)
 {
     struct stage *st = *s;
@@ -948,6 +981,7 @@ int main (void)
         LIVE (labels_of_a_request_name_its_slots_in_order),
         LIVE (progress_of_nobody_is_not_found),
         LIVE (spawn_is_the_shells_to_do_and_to_answer),
+        LIVE (cancel_means_its_supervisor_or_the_only_one_or_all),
         LIVE (other_verbs_of_a_command_are_unknown),
     };
 
