@@ -213,6 +213,48 @@ static void copy_of_a_living_host_is_a_conflict_for_both (void **state)
     stage_destroy (st);
 }
 
+static unsigned ahead_of (struct stage *st, const struct actor *a)
+{
+    const struct msg_queued *q = stage_got (st, a, VERB_QUEUED);
+
+    assert_non_null (q);
+    return (unsigned) q->slots_ahead;
+}
+
+/* Though the first in line keeps the walk from coming to what is contested. */
+static void those_behind_a_contested_session_hear_of_it (void **state)
+{
+    struct stage *st = stage_create (4);
+    struct actor *a = stage_remote (st, "a", "vm2");
+    struct actor *b = stage_actor (st, "b"), *copy = stage_actor (st, "b");
+    (void) state;
+
+    b->peer = a->peer;
+    b->peer.path.id[0] = 'b';
+    b->hello = a->hello;
+    b->hello.nonce++;
+    copy_text (b->hello.project, sizeof b->hello.project, "b");
+    b->peer.uid++; // else a is contested with it
+    act_hello (st, b);
+    act_request (st, stage_remote (st, "c", "vm2"), 2);
+    act_request (st, stage_remote (st, "d", "vm2"), 2);
+    act_request (st, a, 2);
+    act_request (st, b, 2);
+    act_request (st, a, 1);
+    assert_int_equal (ahead_of (st, a), 5);
+    copy->peer = b->peer;
+    copy->peer.path.id[0] = 'c';
+    copy->hello = b->hello;
+    copy->hello.nonce++;
+    copy_text (copy->hello.boot, sizeof copy->hello.boot, "another");
+    act_hello (st, copy);
+    stage_assert_refused (st, copy, ERR_HOST_CONFLICT);
+    assert_int_equal (ahead_of (st, a), 3);
+    stage_sleep (st, st->settings.timing.ttl);
+    assert_int_equal (ahead_of (st, a), 5);
+    stage_destroy (st);
+}
+
 static void reboot_of_a_silent_host_frees_what_it_held (void **state)
 {
     struct stage *st = stage_create (10);
@@ -1236,6 +1278,7 @@ int main (void)
         cmocka_unit_test (successor_loses_its_predecessor_and_proves_its_slots),
         cmocka_unit_test (nobody_else_proves_a_slot_in_limbo),
         cmocka_unit_test (copy_of_a_living_host_is_a_conflict_for_both),
+        cmocka_unit_test (those_behind_a_contested_session_hear_of_it),
         cmocka_unit_test (reboot_of_a_silent_host_frees_what_it_held),
         cmocka_unit_test (reboot_after_a_stall_is_not_believed_at_once),
         cmocka_unit_test (new_boot_proves_nothing_of_a_host_that_beat_just_now),
