@@ -39,14 +39,15 @@ static int64_t patience (const struct broker *b, const struct lease *l)
 
 /* Not named: its holder knows of it no more, and it will be free. One that is
  * KILLING waits for REAPED if there was a tree. Of one that was never
- * acknowledged this says nothing: its GRANT may be on its way still. Nor does
- * a BEAT that was sent before this broker started, and may be older than it
- * looks. */
+ * acknowledged this says nothing: its GRANT may be on its way still, unless who
+ * has it has parked it. Nor does a BEAT that was sent before this broker
+ * started, and may be older than it looks. */
 static void miss (struct broker *b, struct lease *l, struct call *c)
 {
     bool free = l->r.state != LEASE_KILLING || !l->r.tree;
+    bool arrived = l->r.acked || l->r.state == LEASE_PARKED;
 
-    if (!free || !l->r.acked || c->in->beat.epoch != b->meta.epoch)
+    if (!free || !arrived || c->in->beat.epoch != b->meta.epoch)
         return;
     if (l->unnamed++ == 0)
         l->missed = c->now;

@@ -325,6 +325,24 @@ static void a_restart_keeps_what_is_parked_and_who_wants_it_back (void **state)
     stage_destroy (st);
 }
 
+/* A power cut took the BEAT that acknowledged it, and REAPED, and left PARK. */
+static void what_is_parked_and_never_named_is_free (void **state)
+{
+    struct stage *st = stage_create (4);
+    struct actor *a = stage_remote (st, "a", "vm2");
+    (void) state;
+
+    act_run (st, a, 1);
+    act_park (st, a, 1, 1, 10);
+    assert_false (stage_row (st, 1)->acked);
+    stage_restart (st);
+    a->holds.count = a->acks.count = 0;
+    stage_sleep (st, 100000);
+    assert_int_equal (state_of (st, 1), LEASE_NONE);
+    assert_true (stage_logged (st, "token=1 reason=unnamed"));
+    stage_destroy (st);
+}
+
 static void status_and_topics_tell_what_is_parked (void **state)
 {
     struct stage *st = stage_create (4);
@@ -686,6 +704,7 @@ int main (void)
         cmocka_unit_test (park_of_what_is_being_ended_is_refused),
         cmocka_unit_test (what_is_parked_goes_to_limbo_with_its_session),
         cmocka_unit_test (a_restart_keeps_what_is_parked_and_who_wants_it_back),
+        cmocka_unit_test (what_is_parked_and_never_named_is_free),
         cmocka_unit_test (status_and_topics_tell_what_is_parked),
         cmocka_unit_test (a_tree_comes_back_under_new_tokens),
         cmocka_unit_test (a_reservation_that_was_parked_is_one_again),
