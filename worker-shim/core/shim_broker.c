@@ -356,13 +356,15 @@ static void heed (struct shim *s, const struct msg *in, int64_t now,
 }
 
 /* It has started anew. What it dropped before and had not told it does not
- * know any more, nor, after a power cut of another host, what it had queued and
- * what was parked: what waits is said again. */
+ * know any more, nor, after a power cut of another host, what it had queued,
+ * what was parked and what had ended: what waits, and what was kept, is said
+ * again. */
 static void note_epoch (struct shim *s, uint64_t before)
 {
     if (s->tenure.epoch == before)
         return;
     shim_park_again (s);
+    shim_keep_again (s);
     requests_repeat (&s->requests);
 }
 

@@ -215,6 +215,18 @@ static void keep (struct shim *s, const struct msg_released *in)
     }
 }
 
+/* A broker that has begun anew may believe that these runs go on: what the last
+ * one left is kept once more. */
+void shim_keep_again (struct shim *s)
+{
+    for (struct slot *at = NULL; (at = holdings_next (&s->holdings, at));) {
+        if (at->state != SLOT_IDLE || !at->seq)
+            continue;
+        at->state = SLOT_KEPT;
+        at->sent = false;
+    }
+}
+
 void shim_on_released (struct shim *s, const struct msg_released *in,
                        struct actions *out)
 {

@@ -117,6 +117,7 @@ void shim_release (struct shim *s, uint64_t client,
 void shim_tell_released (struct shim *s, struct actions *out);
 void shim_on_released (struct shim *s, const struct msg_released *in,
                        struct actions *out);
+void shim_keep_again (struct shim *s);
 
 /* ---- shim_stop.c ---- */
 /* `again`: the broker repeats it, and what was said once is on its way. */

@@ -252,6 +252,32 @@ static void reservation_outlives_its_run (void **s)
     assert_non_null (stage_told (st, 8, VERB_GRANT));
 }
 
+/* A power cut may have taken it from the broker. */
+static void
+after_a_restart_the_end_of_a_reservations_run_is_said_again (void **s)
+{
+    struct stage *st = *s;
+    const struct msg_reaped *reaped;
+
+    stage_reserve (st, 50, 10, 2);
+    stage_run (st, 7, 50, 1);
+    stage_attach (st, 7, 11, 1);
+    stage_keeper (st, 7, KEEPER_REAPED, 11, 3 << 8);
+    stage_kept (st, 11, 1);
+    st->epoch++;
+    stage_beat_ok (st, 1);
+    reaped = stage_sent (st, VERB_REAPED);
+    assert_non_null (reaped);
+    assert_int_equal (reaped->seq, st->reaped);
+    assert_int_equal (reaped->tokens.count, 1); // 10 was never filled
+    assert_int_equal (reaped->tokens.at[0], 11);
+    assert_int_equal (reaped->status, 3);
+    assert_true (reaped->keep);
+    stage_kept (st, 11, 1);
+    stage_run (st, 8, 50, 2);
+    assert_non_null (stage_told (st, 8, VERB_GRANT));
+}
+
 static void only_the_slots_that_the_broker_keeps_are_idle (void **s)
 {
     struct stage *st = *s;
@@ -596,6 +622,7 @@ int main (void)
         LIVE (answer_about_the_run_before_arms_nobody),
         LIVE (reaped_gives_a_runs_own_slots_back),
         LIVE (reservation_outlives_its_run),
+        LIVE (after_a_restart_the_end_of_a_reservations_run_is_said_again),
         LIVE (only_the_slots_that_the_broker_keeps_are_idle),
         LIVE (slots_of_a_tree_that_were_killed_are_not_kept),
         LIVE (client_that_goes_once_its_keeper_is_there_changes_nothing),
