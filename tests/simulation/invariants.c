@@ -37,6 +37,9 @@ struct wish *invariants_asked (struct sim *s, uint64_t session, uint64_t seq)
     return a->session == session && a->seq == seq ? a : NULL;
 }
 
+/* Without a min it is content with what the policy says when it is heard
+ * (schedule_heard (); one slot under `fair`, SEMANTICS 3). A resend of what was
+ * granted meanwhile and is not remembered says no more about that. */
 static void asks (struct sim *s, const struct msg_request *m)
 {
     if (invariants_asked (s, m->session, m->seq))
@@ -45,7 +48,7 @@ static void asks (struct sim *s, const struct msg_request *m)
         (struct wish){.session = m->session,
                       .seq = m->seq,
                       .count = (unsigned) m->count,
-                      .min = (unsigned) (m->min ? m->min : m->count),
+                      .min = (unsigned) (m->min ? m->min : 1),
                       .any = m->min == 0,
                       .back = m->parked != 0};
 }
