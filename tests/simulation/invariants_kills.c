@@ -88,9 +88,22 @@ static void check_begin (struct sim *s, const struct pool *pool,
                      LLU (e->victim.token));
 }
 
+static bool is_known (const struct ending_now *known, uint64_t victim)
+{
+    for (size_t i = 0; i < known->count; i++) {
+        if (known->victims[i] == victim)
+            return true;
+    }
+    return false;
+}
+
+/* A choice is judged in the batch that made it: in a later one people may KILL
+ * what they like beside it (I8 is of what a host in need ends), and the clock
+ * need not have moved by then. */
 void kills_batch (struct sim *s)
 {
     const struct broker *b = s->broker.core;
+    struct ending_now now = {0};
 
     for (size_t i = 0; b && i < b->pools.count; i++) {
         const struct pool *pool = b->pools.at[i];
@@ -101,7 +114,9 @@ void kills_batch (struct sim *s)
             continue;
         for (size_t n = 0; n < e->kill.count; n++)
             check_target (s, pool, e->kill.targets[n].token, &cookie);
-        if (e->began == b->turned)
+        if (!is_known (&s->invariants.ending, e->victim.token))
             check_begin (s, pool, cookie);
+        now.victims[now.count++] = e->victim.token;
     }
+    s->invariants.ending = now;
 }

@@ -267,6 +267,10 @@ struct invariants {
         bool back; // a parked tree: its place is that of another
     } served_now[SIM_SERVED];
     size_t served_count;
+    struct ending_now { // whom hosts were ending after the newest batch
+        uint64_t victims[SIM_HOSTS];
+        size_t count;
+    } ending;
     uint64_t rounds;
     unsigned false_expiries;      // I12
     unsigned adopted;             // slots, while learning
