@@ -259,14 +259,14 @@ static unsigned drop_queue (struct broker *b, struct call *c)
 static void carry_out (struct broker *b, struct call *c, struct kill *kill)
 {
     const struct msg_kill *in = &c->in->kill;
-    const struct timing *t = &b->settings.timing;
     char reason[sizeof in->reason];
 
     kill->uid = c->peer->uid;
     kill->digest = digest_of (in);
     kill->supervisor = in->supervisor;
     kill->deadline =
-        c->now + t->notice + grace_of (b, in) + t->kill_confirm + 2 * t->beat;
+        c->now + settings_ending (&b->settings, b->settings.timing.notice,
+                                  grace_of (b, in));
     count_limbo (b, in, kill);
     for (size_t i = 0; i < b->sessions.count; i++)
         end_session_leases (b, c, b->sessions.at[i], kill);

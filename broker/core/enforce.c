@@ -418,11 +418,9 @@ static struct ending how_to_end (const struct broker *b, bool quickly,
 static int64_t ends_at (const struct broker *b, const struct session *s,
                         const struct ending *how, int64_t now)
 {
-    const struct timing *t = &b->settings.timing;
-    int64_t taken =
-        session_hears (s) ? how->notice + how->grace : t->notice + t->grace;
-
-    return now + taken + t->kill_confirm + 2 * t->beat;
+    if (!session_hears (s))
+        return now + settings_usual_ending (&b->settings);
+    return now + settings_ending (&b->settings, how->notice, how->grace);
 }
 
 static void remember (struct pool *pool, const struct lease *l,
@@ -464,12 +462,6 @@ static void end_victim (struct broker *b, struct pool *pool,
     endings_begin (b, s, &tokens, &how, now, out);
 }
 
-/* How long it takes at most to end a tree in the usual way. */
-static int64_t usual_time (const struct timing *t)
-{
-    return t->notice + t->grace + t->kill_confirm + 2 * t->beat;
-}
-
 /* One that somebody else has begun to end, or a broker before this one. */
 static struct lease *one_ending (const struct broker *b,
                                  const struct pool *pool, int64_t now)
@@ -478,8 +470,7 @@ static struct lease *one_ending (const struct broker *b,
         struct lease *l = leases_at (&b->leases, i);
 
         if (l->pool == pool && l->r.state == LEASE_KILLING && l->r.tree &&
-            !l->r.bound && !l->given_up &&
-            now - l->r.since < usual_time (&b->settings.timing))
+            !l->r.bound && now < l->until)
             return l;
     }
     return NULL;
@@ -501,7 +492,7 @@ static void adopt (struct broker *b, struct pool *pool, struct lease *l,
         if (at->r.state == LEASE_KILLING)
             kill_target (&e->kill, &b->leases, at);
     }
-    e->kill.deadline = l->r.since + usual_time (&b->settings.timing);
+    e->kill.deadline = l->until;
 }
 
 bool enforce_now (struct broker *b, struct pool *pool, const char *reason,
@@ -525,19 +516,24 @@ bool enforce_now (struct broker *b, struct pool *pool, const char *reason,
 
 /* ---- while it ends, and after ---- */
 
-static unsigned left_of (const struct broker *b, const struct kill *kill,
-                         bool give_up)
+static unsigned left_of (const struct broker *b, const struct kill *kill)
 {
     unsigned left = 0;
 
+    for (size_t i = 0; i < kill->count; i++)
+        left += leases_find (&b->leases, kill->targets[i].token) != NULL;
+    return left;
+}
+
+static void give_up (const struct broker *b, const struct kill *kill,
+                     int64_t now)
+{
     for (size_t i = 0; i < kill->count; i++) {
         struct lease *l = leases_find (&b->leases, kill->targets[i].token);
 
-        left += l != NULL;
-        if (l && give_up)
-            l->given_up = true;
+        if (l && l->r.state == LEASE_KILLING)
+            l->until = now;
     }
-    return left;
 }
 
 static void log_end (const struct pool *pool, unsigned left, int64_t now,
@@ -560,12 +556,12 @@ static void look_after (struct broker *b, struct pool *pool, int64_t now,
 {
     struct enforcement *e = &pool->enforcement;
     const struct timing *t = &b->settings.timing;
-    unsigned left = left_of (b, &e->kill, false);
+    unsigned left = left_of (b, &e->kill);
 
     if (left && now < e->kill.deadline)
         return;
     log_end (pool, left, now, out);
-    left_of (b, &e->kill, true);
+    give_up (b, &e->kill, now);
     e->state = left ? ENFORCE_WATCHING : ENFORCE_SETTLING;
     e->until = now + (e->cause == ENFORCE_LOAD ? t->load_settle : t->settle);
 }

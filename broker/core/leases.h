@@ -58,12 +58,12 @@ struct lease {
     struct lane *lane; // of these two; the scheduler's
     unsigned unnamed; // beats in a row that did not name it,
     int64_t missed;   // since when
-    int64_t until;    // LIMBO: when time alone releases it
+    int64_t until;    // LIMBO: when time alone releases it;
+                      // KILLING: from when on it is taken for unkillable
     int64_t beaten;   // LIMBO: last beat of who held it
     uint64_t kill;    // KILLING: by which KILL
     bool rebooted;    // LIMBO: of a boot that is over
     bool damaged;     // nobody knows whose
-    bool given_up;    // KILLING: reported as unkillable
     struct conduct conduct;
     struct advance advance;
     struct footprint footprint;

@@ -173,6 +173,8 @@ void ledger_kill (struct broker *b, struct lease *l, uint64_t kill, int64_t now,
                   struct outbox *out)
 {
     end_parking (b, l, out);
+    if (l->r.state != LEASE_KILLING)
+        l->until = now + settings_usual_ending (&b->settings);
     l->r.state = LEASE_KILLING;
     l->conduct.killed = true;
     l->r.since = now;

@@ -46,7 +46,7 @@ void ledger_release (struct broker *b, struct lease *l, const char *why,
  * who waits for that is told that it has expired. */
 void ledger_revoke (struct broker *b, struct lease *l, const char *why,
                     struct outbox *out);
-/* ACTIVE -> KILLING. */
+/* -> KILLING. Said again, its end is not awaited any longer than before. */
 void ledger_kill (struct broker *b, struct lease *l, uint64_t kill, int64_t now,
                   struct outbox *out);
 /* Its holder is lost: -> LIMBO. Remote: time alone releases it at `until`. */

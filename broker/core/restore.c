@@ -156,7 +156,7 @@ static int64_t past (int64_t then, int64_t now)
 }
 
 /* A full T for everybody who was alive (R5); what has no holder waits as if
- * he had been lost just now. */
+ * he had been lost just now. What was to be ended may not have been told. */
 static void resume_lease (struct broker *b, struct lease *l, int64_t now,
                           struct outbox *out)
 {
@@ -176,7 +176,9 @@ static void resume_lease (struct broker *b, struct lease *l, int64_t now,
     }
     if (l->r.state != LEASE_LIMBO && !held)
         ledger_orphan (b, l, until, now, now, out);
-    l->until = until;
+    l->until = l->r.state == LEASE_KILLING
+                   ? now + settings_usual_ending (&b->settings)
+                   : until;
     l->beaten = now;
 }
 

@@ -82,6 +82,12 @@ void settings_default (struct settings *ret_settings, unsigned cores,
 /* T >= 4H + G + K + D, L >= D + H, and what else must fit together. NULL, or a
  * sentence (static) that begins with the key it is about: "timing: ...". */
 const char *settings_check (const struct settings *s);
+/* How long after STOP a tree is reported as unkillable: whoever cannot be
+ * spoken to hears of it with his next BEAT_OK, and REAPED may come as late. */
+int64_t settings_ending (const struct settings *s, int64_t notice,
+                         int64_t grace);
+/* The same, with the usual notice and grace. */
+int64_t settings_usual_ending (const struct settings *s);
 /* What the timing means, in a sentence for the log; returns ret_text. */
 char *settings_describe (const struct settings *s, char *ret_text, size_t size);
 /* Another max_slots: what hangs on it by `auto` follows. */

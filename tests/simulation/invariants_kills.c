@@ -39,7 +39,6 @@ static void check_others (struct sim *s, const struct pool *pool,
 {
     const struct enforcement *e = &pool->enforcement;
     const struct broker *b = s->broker.core;
-    const struct timing *t = &b->settings.timing;
 
     for (size_t i = 0; i < leases_count (&b->leases); i++) {
         const struct lease *l = leases_at (&b->leases, i);
@@ -51,9 +50,7 @@ static void check_others (struct sim *s, const struct pool *pool,
             sim_violate (s, "I8: token %llu of a victim's tree is left out",
                          LLU (l->r.token));
         if (e->cause != ENFORCE_PEOPLE && l->r.state == LEASE_KILLING &&
-            l->r.tree && !l->r.bound && !l->given_up &&
-            b->turned - l->r.since <
-                t->notice + t->grace + t->kill_confirm + 2 * t->beat)
+            l->r.tree && !l->r.bound && b->turned < l->until)
             sim_violate (s, "I8: %s ends token %llu beside another", pool->host,
                          LLU (e->victim.token));
     }

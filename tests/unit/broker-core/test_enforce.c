@@ -420,6 +420,72 @@ static void one_that_a_broker_before_has_begun_to_end_is_waited_for (void **s)
     world_destroy (w);
 }
 
+/* Three trees, the first of which people have begun to end; then memory. */
+static struct world *world_with_a_kill (void)
+{
+    struct world *w = world_create (4);
+    struct actor *p = project (w, "p", 5);
+    struct tree *slow = start (w, p, 5);
+
+    start (w, p, 5);
+    start (w, p, 5);
+    slow->dies = NEVER;
+    make_kill (w->st, 3, "p");
+    w->st->msg.kill.token = slow->token;
+    stage_tell (w->st, w->admin);
+    pass (w, 2000);
+    assert_int_equal (w->stops, 1);
+    w->others = 82;
+    return w;
+}
+
+/* R3: what it takes to end one moves as well. */
+static void kill_that_a_stop_fell_into_is_waited_for (void **state)
+{
+    struct world *w = world_with_a_kill ();
+    (void) state;
+
+    w->st->now += 60000;
+    pass (w, 30000);
+    assert_string_equal (level (w), "critical");
+    assert_int_equal (w->stops, 1);
+    pass (w, 10000);
+    assert_int_equal (w->stops, 2);
+    world_destroy (w);
+}
+
+/* Its STOP may have died with the broker that decided it. */
+static void kill_of_a_broker_that_was_long_dead_is_waited_for (void **state)
+{
+    struct world *w = world_with_a_kill ();
+    (void) state;
+
+    w->st->now += 60000;
+    stage_restart (w->st);
+    pass (w, 30000);
+    assert_string_equal (level (w), "critical");
+    assert_int_equal (w->stops, 1);
+    pass (w, 10000);
+    assert_int_equal (w->stops, 2);
+    world_destroy (w);
+}
+
+/* Else nobody is ended where people go on trying. */
+static void kill_that_is_said_again_is_not_waited_for_anew (void **state)
+{
+    struct world *w = world_with_a_kill ();
+    (void) state;
+
+    for (unsigned i = 0; i < 4; i++) {
+        pass (w, 10000);
+        make_kill (w->st, 10 + i, "p");
+        w->st->msg.kill.token = w->trees[0].token;
+        stage_tell (w->st, w->admin);
+    }
+    assert_int_equal (w->stops, 2);
+    world_destroy (w);
+}
+
 static void last_one_of_the_highest_priority_is_spared (void **state)
 {
     struct world *w = world_create (4);
@@ -1019,6 +1085,9 @@ int main (void)
             broker_that_was_stopped_ends_nobody_before_it_has_looked),
         cmocka_unit_test (
             one_that_a_broker_before_has_begun_to_end_is_waited_for),
+        cmocka_unit_test (kill_that_a_stop_fell_into_is_waited_for),
+        cmocka_unit_test (kill_of_a_broker_that_was_long_dead_is_waited_for),
+        cmocka_unit_test (kill_that_is_said_again_is_not_waited_for_anew),
         cmocka_unit_test (last_one_of_the_highest_priority_is_spared),
         cmocka_unit_test (memory_from_outside_is_said_and_nobody_ended),
         cmocka_unit_test (unmanaged_ones_that_have_more_cause_it),
