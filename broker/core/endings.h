@@ -16,6 +16,10 @@ struct ending {
     const char *reason;    // whoever is ended is told
 };
 
+/* When a tree of `s` that is ended now is gone, if it can be: who does not hear
+ * of it now ends it with the grace that all are told. */
+int64_t endings_end (const struct broker *b, const struct session *s,
+                     const struct ending *how, int64_t now);
 /* End these slots, all of `s`. What has nothing of its own to end is free at
  * once. */
 void endings_begin (struct broker *b, struct session *s,

@@ -415,14 +415,6 @@ static struct ending how_to_end (const struct broker *b, bool quickly,
     return how;
 }
 
-static int64_t ends_at (const struct broker *b, const struct session *s,
-                        const struct ending *how, int64_t now)
-{
-    if (!session_hears (s))
-        return now + settings_usual_ending (&b->settings);
-    return now + settings_ending (&b->settings, how->notice, how->grace);
-}
-
 static void remember (struct pool *pool, const struct lease *l,
                       const struct victim *v, enum enforce_cause cause,
                       int64_t now)
@@ -457,7 +449,7 @@ static void end_victim (struct broker *b, struct pool *pool,
     for (uint32_t i = 0; i < tokens.count; i++)
         kill_target (&e->kill, &b->leases,
                      leases_find (&b->leases, tokens.at[i]));
-    e->kill.deadline = ends_at (b, s, &how, now);
+    e->kill.deadline = endings_end (b, s, &how, now);
     log_victim (pool, l, reason, out);
     endings_begin (b, s, &tokens, &how, now, out);
 }

@@ -169,12 +169,12 @@ void ledger_revoke (struct broker *b, struct lease *l, const char *why,
     ledger_release (b, l, why, out);
 }
 
-void ledger_kill (struct broker *b, struct lease *l, uint64_t kill, int64_t now,
-                  struct outbox *out)
+void ledger_kill (struct broker *b, struct lease *l, uint64_t kill,
+                  int64_t until, int64_t now, struct outbox *out)
 {
     end_parking (b, l, out);
     if (l->r.state != LEASE_KILLING)
-        l->until = now + settings_usual_ending (&b->settings);
+        l->until = until;
     l->r.state = LEASE_KILLING;
     l->conduct.killed = true;
     l->r.since = now;

@@ -46,9 +46,10 @@ void ledger_release (struct broker *b, struct lease *l, const char *why,
  * who waits for that is told that it has expired. */
 void ledger_revoke (struct broker *b, struct lease *l, const char *why,
                     struct outbox *out);
-/* -> KILLING. Said again, its end is not awaited any longer than before. */
-void ledger_kill (struct broker *b, struct lease *l, uint64_t kill, int64_t now,
-                  struct outbox *out);
+/* -> KILLING; from `until` on it is taken for unkillable. Said again, its end is
+ * not awaited any longer than before. */
+void ledger_kill (struct broker *b, struct lease *l, uint64_t kill,
+                  int64_t until, int64_t now, struct outbox *out);
 /* Its holder is lost: -> LIMBO. Remote: time alone releases it at `until`. */
 void ledger_orphan (struct broker *b, struct lease *l, int64_t until,
                     int64_t beaten, int64_t now, struct outbox *out);
