@@ -276,6 +276,7 @@ struct run {
     struct holder nobody; // holds what the guests do
     struct event *events; // a heap: the first is the soonest
     size_t event_count, event_room;
+    unsigned *passing; // of each lane: slots held that will come free
 };
 
 static void swap (struct event *a, struct event *b)
@@ -380,6 +381,7 @@ static void copy_lanes (struct run *r)
 
         copy->held = lane->held;
     }
+    r->passing = new_zeroed ((from->lane_count + 1) * sizeof *r->passing);
 }
 
 static void copy_tickets (struct run *r)
@@ -459,6 +461,13 @@ static double luck (const struct run *r, uint64_t of)
     return ((double) part + portion (mix (number + r->number))) / RUNS;
 }
 
+static void occupy (struct run *r, unsigned slots, int64_t until, size_t lane)
+{
+    r->passing[lane] += slots;
+    for (unsigned i = 0; i < slots; i++)
+        push (r, (struct event){until, lane, NULL});
+}
+
 static void begin (struct run *r)
 {
     const struct scene *s = r->s;
@@ -470,8 +479,7 @@ static void begin (struct run *r)
     for (size_t i = 0; i < s->ending_count; i++) {
         const struct ending *e = &s->endings[i];
 
-        push (r, (struct event){s->now + draw (&e->left, luck (r, e->tree)),
-                                e->lane, NULL});
+        occupy (r, 1, s->now + draw (&e->left, luck (r, e->tree)), e->lane);
     }
     if (s->flow_count)
         r->guests = resized (NULL, GUESTS, sizeof *r->guests);
@@ -488,12 +496,7 @@ static void end (struct run *r)
     free (r->tickets);
     free (r->guests);
     free (r->events);
-}
-
-static void occupy (struct run *r, unsigned slots, int64_t until, size_t lane)
-{
-    for (unsigned i = 0; i < slots; i++)
-        push (r, (struct event){until, lane, NULL});
+    free (r->passing);
 }
 
 /* What was granted will end, too, if it is known how; all of it is one tree. */
@@ -507,32 +510,14 @@ static void serve_wish (struct run *r, struct wish *wish, unsigned amount,
         occupy (r, amount, at + runs, wish->lane);
 }
 
-/* Where it was not served in so many runs, no other makes its HIGH known: then
- * no run goes on for it. */
-static bool is_open (const struct wish *wish)
-{
-    return wish->missed < RUNS - HIGH;
-}
-
-static size_t count_open (const struct scene *s)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < s->wish_count; i++)
-        count += is_open (&s->wishes[i]);
-    return count;
-}
-
 static bool is_guest (const struct run *r, const struct ticket *t)
 {
     return r->guests && t >= &r->guests[0].t && t <= &r->guests[GUESTS - 1].t;
 }
 
-/* Returns whether somebody was served for whom the run goes on. */
+/* Returns whether somebody was served who waits already. */
 static bool serve (struct run *r, const struct decision *next, int64_t at)
 {
-    struct wish *wish;
-
     dispatch_take (&r->d, next->ticket, next->amount, at);
     if (is_guest (r, next->ticket)) {
         const struct guest *guest = (const struct guest *) next->ticket;
@@ -540,15 +525,15 @@ static bool serve (struct run *r, const struct decision *next, int64_t at)
         occupy (r, next->amount, at + guest->runs, guest->flow->number);
         return false;
     }
-    wish = &r->s->wishes[next->ticket - r->tickets];
-    serve_wish (r, wish, next->amount, at);
-    return is_open (wish);
+    serve_wish (r, &r->s->wishes[next->ticket - r->tickets], next->amount, at);
+    return true;
 }
 
 static void free_slot (struct run *r, struct event e)
 {
     struct lane *lane = r->d.lanes[e.lane];
 
+    r->passing[e.lane]--;
     lane->held--;
     if (lane->project->held)
         lane->project->held--;
@@ -584,45 +569,90 @@ static int64_t wait_for_change (struct run *r, int64_t at)
     return due == INT64_MAX || due > at ? due : at + 1;
 }
 
-/* Until nobody waits, or nothing more would change that. */
-static void play (struct run *r, size_t waiting)
+/* Where it was not served in so many runs, no other makes its HIGH known. */
+static bool is_open (const struct wish *wish)
+{
+    return wish->missed < RUNS - HIGH;
+}
+
+static int64_t least (int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The most that its first may ever find: when all has ended that will. What is
+ * held for an unknown time is held for ever here. */
+static int64_t most_for (const struct run *r, const struct lane *lane)
+{
+    const struct settings *settings = r->d.settings;
+    int64_t here = pool_effective (lane->pool);
+    int64_t sum = (int64_t) settings->max_slots + r->d.bonus;
+    int64_t cap = lane->project->max;
+
+    if (lane->project->said.paused || !response_grants (&lane->pool->response))
+        return 0;
+    for (size_t i = 0; i < r->d.lane_count; i++) {
+        const struct lane *other = r->d.lanes[i];
+        int64_t lasting = (int64_t) other->held - r->passing[i];
+
+        sum -= lasting;
+        here -= other->pool == lane->pool ? lasting : 0;
+        cap -= other->project == lane->project ? lasting : 0;
+    }
+    return least (cap, least (here, sum));
+}
+
+/* May anybody still be served for whom it matters? Behind one of its lane that
+ * will not be, nobody is. */
+static bool is_worth_it (const struct run *r)
+{
+    for (size_t i = 0; i < r->d.lane_count; i++) {
+        const struct ticket *t = lane_first (r->d.lanes[i]);
+        int64_t most = t ? most_for (r, r->d.lanes[i]) : 0;
+
+        for (; t && t->min <= most && t->min <= ticket_room (t);
+             t = lane_next (t)) {
+            if (!is_guest (r, t) && is_open (&r->s->wishes[t - r->tickets]))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Until it is worth no more, or nothing more would change that. */
+static void play (struct run *r)
 {
     int64_t at = r->s->now, end = at + HORIZON_MS;
     size_t lanes = r->d.lane_count;
     size_t most = WORK / (lanes * lanes);
+    bool goes_on = is_worth_it (r);
 
     most = most < STEPS ? most : STEPS;
-    for (size_t steps = 0; waiting && steps < most && at < end; steps++) {
+    for (size_t steps = 0; goes_on && steps < most && at < end; steps++) {
         struct decision next;
+        bool served = false;
 
         dispatch_begin (&r->d, at);
         while (dispatch_next (&r->d, at, &next))
-            waiting -= serve (r, &next, at);
+            served |= serve (r, &next, at);
+        goes_on = !served || is_worth_it (r);
         at = wait_for_change (r, at);
     }
 }
 
-static void play_one (struct scene *s, unsigned number, size_t waiting)
-{
-    struct run run = {.s = s, .number = number};
-
-    begin (&run);
-    play (&run, waiting);
-    end (&run);
-    for (size_t i = 0; i < s->wish_count; i++)
-        s->wishes[i].missed += s->wishes[i].served[number] == INT64_MAX;
-}
-
 static void play_all (struct scene *s)
 {
-    size_t waiting;
+    for (unsigned i = 0; i < RUNS; i++) {
+        struct run run = {.s = s, .number = i};
 
-    for (size_t i = 0; i < s->wish_count; i++) {
-        for (unsigned k = 0; k < RUNS; k++)
-            s->wishes[i].served[k] = INT64_MAX;
+        for (size_t k = 0; k < s->wish_count; k++)
+            s->wishes[k].served[i] = INT64_MAX;
+        begin (&run);
+        play (&run);
+        end (&run);
+        for (size_t k = 0; k < s->wish_count; k++)
+            s->wishes[k].missed += s->wishes[k].served[i] == INT64_MAX;
     }
-    for (unsigned i = 0; i < RUNS && (waiting = count_open (s)) > 0; i++)
-        play_one (s, i, waiting);
 }
 
 /* ---- the answer ---- */
