@@ -34,10 +34,23 @@ static const char *topic_of (const char *kind, const char *name,
 
 /* ---- pool ---- */
 
+/* The figure of a cause goes on by itself: that is no change. */
+static uint64_t digest_pool (const struct broker *b, const struct pool *pool)
+{
+    uint64_t digest = digest_u64 (DIGEST_START, pool->max_slots);
+
+    digest = digest_u64 (digest, pool_effective (pool));
+    digest = digest_u64 (digest, pool->in_use);
+    digest = digest_u64 (digest, pool->waiting);
+    digest = digest_u64 (digest, b->disk_full);
+    return digest_u64 (digest, pool->response.changes);
+}
+
 static void fill_pool (const struct broker *b, const struct pool *pool,
                        struct msg_pool *m)
 {
     message_init_fields (m, VERB_POOL);
+    m->number = pool->number;
     m->epoch = b->meta.epoch;
     copy_text (m->host, sizeof m->host, pool->host);
     m->max_slots = pool->max_slots;
@@ -47,20 +60,15 @@ static void fill_pool (const struct broker *b, const struct pool *pool,
     m->disk_full = b->disk_full;
 }
 
-/* The figure of a cause goes on by itself: that is no change. */
 static void publish_pool (struct broker *b, struct pool *pool,
                           struct outbox *out)
 {
     char topic[TOPIC_BYTES];
     struct msg_pool m;
-    uint64_t digest;
 
-    fill_pool (b, pool, &m);
-    digest = digest_bytes (DIGEST_START, &m, sizeof m);
-    digest = digest_u64 (digest, pool->response.changes);
-    if (!is_news (&pool->number, &pool->digest, digest))
+    if (!is_news (&pool->number, &pool->digest, digest_pool (b, pool)))
         return;
-    m.number = pool->number;
+    fill_pool (b, pool, &m);
     status_pool_cause (b, pool, m.cause, sizeof m.cause);
     outbox_publish (out, topic_of ("pool", pool->host, topic), VERB_POOL, &m,
                     false);
@@ -68,10 +76,31 @@ static void publish_pool (struct broker *b, struct pool *pool,
 
 /* ---- leases of a project ---- */
 
+static bool is_named (const struct lease *l, const struct project *p)
+{
+    return l->project == p && lease_counts (l);
+}
+
+static uint64_t digest_leases (const struct broker *b, const struct project *p)
+{
+    uint64_t digest = digest_u64 (DIGEST_START, p->held);
+
+    digest = digest_u64 (digest, p->limbo);
+    for (size_t i = 0; project_counted (p) && i < leases_count (&b->leases);
+         i++) {
+        const struct lease *l = leases_at (&b->leases, i);
+
+        if (is_named (l, p))
+            digest = digest_u64 (digest, l->r.token);
+    }
+    return digest;
+}
+
 static void fill_lease (const struct broker *b, const struct project *p,
                         struct msg_lease *m)
 {
     message_init_fields (m, VERB_LEASE);
+    m->number = p->lease_number;
     m->epoch = b->meta.epoch;
     copy_text (m->project, sizeof m->project, p->name);
     m->held = p->held;
@@ -80,7 +109,7 @@ static void fill_lease (const struct broker *b, const struct project *p,
          i++) {
         const struct lease *l = leases_at (&b->leases, i);
 
-        if (l->project == p && lease_counts (l))
+        if (is_named (l, p))
             u64s_add (&m->tokens, l->r.token);
     }
 }
@@ -90,15 +119,10 @@ static void publish_lease (struct broker *b, struct project *p,
 {
     char topic[TOPIC_BYTES];
     struct msg_lease m;
-    size_t used; // what lies behind it is zeroes
 
-    fill_lease (b, p, &m);
-    used = offsetof (struct msg_lease, tokens.at[0]) +
-           m.tokens.count * sizeof m.tokens.at[0];
-    if (!is_news (&p->lease_number, &p->lease_digest,
-                  digest_bytes (DIGEST_START, &m, used)))
+    if (!is_news (&p->lease_number, &p->lease_digest, digest_leases (b, p)))
         return;
-    m.number = p->lease_number;
+    fill_lease (b, p, &m);
     outbox_publish (out, topic_of ("lease", p->name, topic), VERB_LEASE, &m,
                     false);
 }
