@@ -88,11 +88,22 @@ void shim_on_measured (struct shim *s, uint64_t token,
         measured->running > INT32_MAX ? INT32_MAX : measured->running;
 }
 
+static bool is_any_measured (struct shim *s)
+{
+    for (struct run *run = NULL; (run = runs_next (&s->runs, run));) {
+        if (run->measured)
+            return true;
+    }
+    return false;
+}
+
 void shim_say_footprints (struct shim *s, struct actions *out)
 {
     struct msg_footprints m;
     const size_t most = sizeof m.trees / sizeof *m.trees;
 
+    if (!is_any_measured (s))
+        return;
     message_init_fields (&m, VERB_FOOTPRINT);
     m.session = s->tenure.session;
     for (struct run *run = NULL;
