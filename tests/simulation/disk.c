@@ -30,11 +30,17 @@ static uint64_t key_of (const void *row)
 /* Where the row is, or belongs. */
 static size_t find (const void *rows, size_t count, size_t size, uint64_t key)
 {
-    size_t i = 0;
+    size_t low = 0, high = count;
 
-    while (i < count && key_of ((const char *) rows + i * size) < key)
-        i++;
-    return i;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (key_of ((const char *) rows + middle * size) < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 static void change_row (void **rows, size_t *count, size_t *most, size_t size,

@@ -589,9 +589,10 @@ static bool skip (struct sim *s, struct walk *w, const struct waiter_record *r)
 static uint64_t place_of_waiter (const struct sim *s,
                                  const struct waiter_record *r)
 {
-    const struct session_record *mine = disk_session (&s->disk, r->session);
+    const struct session_record *mine =
+        r->parked ? disk_session (&s->disk, r->session) : NULL;
 
-    for (size_t i = 0; mine && r->parked && i < s->disk.waiter_count; i++) {
+    for (size_t i = 0; mine && i < s->disk.waiter_count; i++) {
         const struct waiter_record *o = &s->disk.waiters[i];
         const struct session_record *from = disk_session (&s->disk, o->session);
 
@@ -823,19 +824,19 @@ void invariants_status (struct sim *s, const struct msg_status_ok *m)
 
 static struct idle *idle_of (struct sim *s, uint64_t token)
 {
-    struct idle *unused = NULL;
+    struct idle *all = s->invariants.idle;
 
     for (size_t i = 0; i < SIM_IDLE; i++) {
-        struct idle *n = &s->invariants.idle[i];
-
-        if (n->token == token)
-            return n;
-        if (!unused && (n->token == 0 || !disk_lease (&s->disk, n->token)))
-            unused = n;
+        if (all[i].token == token)
+            return &all[i];
     }
-    if (unused)
-        *unused = (struct idle){.token = token};
-    return unused;
+    for (size_t i = 0; i < SIM_IDLE; i++) {
+        if (all[i].token && disk_lease (&s->disk, all[i].token))
+            continue;
+        all[i] = (struct idle){.token = token};
+        return &all[i];
+    }
+    return NULL;
 }
 
 /* Adopted from a shim that named its tree so, which state that is lost knew
@@ -875,9 +876,9 @@ static void look_at (struct sim *s, const struct lease_record *r)
     if (!n)
         return;
     n->looks =
-        r->own && unused (s, r) && s->broker.alive &&
+        r->own && s->broker.alive && !s->broker.stopped && host_runs (s, 0) &&
                 (r->state == LEASE_LIMBO || hosts_lost (s, r->session)) &&
-                !s->broker.stopped && host_runs (s, 0)
+                unused (s, r)
             ? n->looks + 1
             : 0;
     if (n->looks > IDLE_MS / INSPECT_MS)

@@ -135,10 +135,11 @@ static bool begins (const char *line, const char *word)
 {
     size_t length = strcspn (word, " ");
     const char *why = word[length] ? word + length + 1 : NULL;
-    const char *reason = strstr (line, " reason=");
+    const char *reason;
 
     if (strncmp (line, word, length) != 0 || line[length] != ' ')
         return false;
+    reason = why ? strstr (line, " reason=") : NULL;
     return !why || (reason && strcmp (reason + strlen (" reason="), why) == 0);
 }
 

@@ -40,19 +40,22 @@ enum {
     SIM_SPEAKERS = 256,
     SIM_SAID = 4096,
     SIM_SERVED = 64, // of one batch
-    SIM_GIB = 4, // of memory, on each host
-    SIM_LINES = 64 // of the trace, kept for a failure's report
+    SIM_GIB = 4,     // of memory, on each host
+    SIM_LINES = 64   // of the trace, kept for a failure's report
 };
 
 struct span {
     int64_t low, high;
 };
 
-/* A copy of one message on its way. */
+/* A copy of one message on its way: the beginning of a struct msg, as much of
+ * it as the verb needs. */
 struct letter {
     enum verb verb;
-    max_align_t fields[]; // message_size (verb) bytes
+    uint64_t fields[]; // message_size (verb) bytes
 };
+_Static_assert(offsetof (struct letter, fields) == offsetof (struct msg, hello),
+               "a letter is read as a struct msg");
 
 struct sim_host {
     char name[16];
@@ -378,7 +381,7 @@ int64_t sim_delay (struct sim *s, struct span span);
 int64_t sim_arrival (struct sim *s, struct span span, int64_t *lane);
 struct who sim_process (struct sim *s, int host);
 struct letter *letter_of (enum verb verb, const void *fields);
-const struct msg *letter_open (const struct letter *letter); // till the next
+const struct msg *letter_open (const struct letter *letter); // borrowed
 /* A handle that tells incarnations apart, never 0. */
 uint64_t handle_of (size_t index, unsigned life);
 size_t handle_index (uint64_t handle);
