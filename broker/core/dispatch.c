@@ -106,11 +106,6 @@ static struct ranks *tree_of (struct ticket *t)
     return t->back ? &t->lane->back : &t->lane->queue;
 }
 
-struct ticket *lane_first (const struct lane *lane)
-{
-    return lane->first;
-}
-
 static void note_first (struct lane *lane)
 {
     struct rank_node *node = ranks_first (&lane->back);

@@ -206,7 +206,10 @@ void dispatch_explain_first (const struct dispatch *d, const struct pool *pool,
                              uint64_t most, int64_t now, dispatch_told *tell,
                              void *who);
 /* First of those that the lane serves; and the next. NULL: there is none. */
-struct ticket *lane_first (const struct lane *lane);
+static inline struct ticket *lane_first (const struct lane *lane)
+{
+    return lane->first;
+}
 struct ticket *lane_next (const struct ticket *t);
 size_t lane_count (const struct lane *lane);    // requests
 uint64_t lane_wanted (const struct lane *lane); // slots

@@ -112,19 +112,21 @@ static struct block *block_for (struct outbox *o, size_t size)
     return b;
 }
 
-static void *copied (struct outbox *o, const void *data, size_t size)
+static void *room_for (struct outbox *o, size_t size)
 {
     size_t unit = sizeof (max_align_t);
     size_t rounded = (size + unit - 1) / unit * unit;
     struct block *b = o->blocks;
-    void *copy;
 
     if (!b || b->size - b->used < rounded)
         b = block_for (o, rounded);
-    copy = (unsigned char *) b->data + b->used;
     b->used += rounded;
-    memcpy (copy, data, size);
-    return copy;
+    return (unsigned char *) b->data + b->used - rounded;
+}
+
+static void *copied (struct outbox *o, const void *data, size_t size)
+{
+    return memcpy (room_for (o, size), data, size);
 }
 
 static void *append (struct list *list, size_t size)
@@ -151,17 +153,36 @@ void outbox_send (struct outbox *o, const struct path *to, enum verb verb,
     };
 }
 
-void outbox_publish (struct outbox *o, const char *topic, enum verb verb,
-                     const void *fields, bool last)
+/* Returns its fields. */
+static void *add_publication (struct outbox *o, const char *topic,
+                              enum verb verb, bool last)
 {
     struct publication *item = append (&o->published, sizeof *item);
+    void *fields = room_for (o, message_size (verb));
 
     *item = (struct publication){
         .topic = copied (o, topic, strlen (topic) + 1),
         .verb = verb,
-        .fields = copied (o, fields, message_size (verb)),
+        .fields = fields,
         .last = last,
     };
+    return fields;
+}
+
+void outbox_publish (struct outbox *o, const char *topic, enum verb verb,
+                     const void *fields, bool last)
+{
+    memcpy (add_publication (o, topic, verb, last), fields,
+            message_size (verb));
+}
+
+void *outbox_publish_empty (struct outbox *o, const char *topic, enum verb verb,
+                            bool last)
+{
+    void *fields = add_publication (o, topic, verb, last);
+
+    message_init_fields (fields, verb);
+    return fields;
 }
 
 static size_t record_size (enum change_kind kind)

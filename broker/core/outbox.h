@@ -63,6 +63,9 @@ void outbox_send (struct outbox *o, const struct path *to, enum verb verb,
                   const void *fields);
 void outbox_publish (struct outbox *o, const char *topic, enum verb verb,
                      const void *fields, bool last);
+/* The same, with fields that are empty: they are the caller's to fill in. */
+void *outbox_publish_empty (struct outbox *o, const char *topic, enum verb verb,
+                            bool last);
 void outbox_change (struct outbox *o, enum change_kind kind, uint64_t key,
                     const void *record);    // NULL: deleted
 void outbox_require_flush (struct outbox *o);

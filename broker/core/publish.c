@@ -195,12 +195,13 @@ static void publish_queue (struct broker *b, struct project *p, int64_t now,
                            struct outbox *out)
 {
     const struct dispatch *d = &b->dispatch;
-    struct msg_queue *m = &b->scratch.queue;
     char topic[TOPIC_BYTES];
+    struct msg_queue *m;
 
     if (!is_news (&p->queue_number, &p->queue_digest, p->queue_now))
         return;
-    message_init_fields (m, VERB_QUEUE);
+    m = outbox_publish_empty (out, topic_of ("queue", p->name, topic),
+                              VERB_QUEUE, false);
     m->epoch = b->meta.epoch;
     m->number = p->queue_number;
     copy_text (m->project, sizeof m->project, p->name);
@@ -212,8 +213,6 @@ static void publish_queue (struct broker *b, struct project *p, int64_t now,
                 add_rows (b, d->lanes[k], now, m);
         }
     }
-    outbox_publish (out, topic_of ("queue", p->name, topic), VERB_QUEUE, m,
-                    false);
 }
 
 /* What is said of a long queue is said once a second, and not at each step. */
@@ -363,9 +362,9 @@ void publish_pool_gone (const struct broker *b, struct pool *pool,
 void publish_project_gone (struct broker *b, struct project *p,
                            struct outbox *out)
 {
-    struct msg_queue *queue = &b->scratch.queue;
     char topic[TOPIC_BYTES];
     struct msg_lease lease;
+    struct msg_queue *queue;
 
     message_init_fields (&lease, VERB_LEASE);
     lease.number = ++p->lease_number;
@@ -374,13 +373,12 @@ void publish_project_gone (struct broker *b, struct project *p,
     lease.gone = true;
     outbox_publish (out, topic_of ("lease", p->name, topic), VERB_LEASE, &lease,
                     true);
-    message_init_fields (queue, VERB_QUEUE);
+    queue = outbox_publish_empty (out, topic_of ("queue", p->name, topic),
+                                  VERB_QUEUE, true);
     queue->number = ++p->queue_number;
     queue->epoch = b->meta.epoch;
     copy_text (queue->project, sizeof queue->project, p->name);
     queue->gone = true;
-    outbox_publish (out, topic_of ("queue", p->name, topic), VERB_QUEUE, queue,
-                    true);
 }
 
 /* ---- all ---- */
