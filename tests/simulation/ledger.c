@@ -146,7 +146,7 @@ static bool begins (const char *line, const char *word)
 static void count_line (const char *line)
 {
     for (size_t i = 0; i < WORDS; i++)
-        counts[WORD][i][0] += begins (line, words[i]);
+        counts[WORD][i][0] += *line == *words[i] && begins (line, words[i]);
 }
 
 void ledger_batch (const struct disk *before, const struct outbox *out)

@@ -1303,10 +1303,23 @@ static bool same_reason (enum reason ours, enum reason its)
     return ours == its || (ours == REASON_DISK && its == REASON_LEARNING);
 }
 
-/* From 1, on its host. */
-static unsigned position_of (const struct model *m, const struct wish *w)
+/* Of each wish. */
+static struct spot *spots_of (const struct model *m)
 {
-    struct spot spot = spot_of (m, w);
+    struct spot *spots = sim_alloc ((m->wish_count + 1) * sizeof *spots);
+
+    for (size_t i = 0; i < m->wish_count; i++) {
+        if (!m->wishes[i].gone)
+            spots[i] = spot_of (m, &m->wishes[i]);
+    }
+    return spots;
+}
+
+/* From 1, on its host. */
+static unsigned position_of (const struct model *m, const struct wish *w,
+                             const struct spot *spots)
+{
+    struct spot spot = spots[w - m->wishes];
     unsigned position = 1;
 
     for (size_t i = 0; i < m->wish_count; i++) {
@@ -1316,7 +1329,7 @@ static unsigned position_of (const struct model *m, const struct wish *w)
         if (o->gone || o == w || host_of_wish (m, o) != host_of_wish (m, w))
             continue;
         before = o->lane == w->lane ? is_before_in_lane (o, w)
-                                    : is_sooner (spot_of (m, o), spot);
+                                    : is_sooner (spots[i], spot);
         position += before;
     }
     return position;
@@ -1343,10 +1356,10 @@ static bool knows (const struct waiter *waits, const struct outlook *now)
 }
 
 static bool compare_waiter (const struct model *m, const struct broker *b,
-                            const struct wish *w, char *ret_text, size_t size)
+                            const struct wish *w, unsigned position,
+                            char *ret_text, size_t size)
 {
     const struct waiter *waits = table_find (&b->waiters, w->number);
-    unsigned position = position_of (m, w);
     struct outlook outlook;
 
     dispatch_explain (&b->dispatch, &waits->t, m->now, &outlook);
@@ -1404,14 +1417,18 @@ static bool compare_target (const struct model *m, const struct broker *b,
 static bool compare_waiters (const struct model *m, const struct broker *b,
                              char *ret_text, size_t size)
 {
-    for (size_t i = 0; i < m->wish_count; i++) {
+    struct spot *spots = spots_of (m);
+    bool same = true;
+
+    for (size_t i = 0; same && i < m->wish_count; i++) {
         const struct wish *w = &m->wishes[i];
 
-        if (!w->gone && (!compare_target (m, b, w, ret_text, size) ||
-                         !compare_waiter (m, b, w, ret_text, size)))
-            return false;
+        same = w->gone || (compare_target (m, b, w, ret_text, size) &&
+                           compare_waiter (m, b, w, position_of (m, w, spots),
+                                           ret_text, size));
     }
-    return true;
+    free (spots);
+    return same;
 }
 
 bool model_after (struct model *m, const struct broker *b, char *ret_text,
