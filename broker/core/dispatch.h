@@ -183,13 +183,13 @@ struct outlook {
     unsigned position; // rank in dispatch order on its host, from 1
     unsigned slots_ahead;
     enum reason reason;
-    char detail[257]; // the live figure behind the reason
 
-    char unblocks[161];             // the rest: outlook.h
+    char detail[257]; // the live figure behind it; this and the rest: outlook.h
+    char unblocks[161];
     uint64_t eta_low_s, eta_high_s; // 0 = unknown
 };
 
-/* As of the newest walk; the reason alone, or all. */
+/* As of the newest walk: the reason alone, or position and slots ahead too. */
 enum reason dispatch_reason (const struct dispatch *d, const struct ticket *t,
                              int64_t now);
 void dispatch_explain (const struct dispatch *d, const struct ticket *t,
@@ -198,8 +198,7 @@ void dispatch_explain (const struct dispatch *d, const struct ticket *t,
 void dispatch_detail (const struct dispatch *d, const struct ticket *t,
                       enum reason reason, int64_t now, char *ret_text,
                       size_t size);
-/* Position, slots ahead and reason alone, of the first `most` of a host: in
- * dispatch order and in one go. */
+/* The same of the first `most` of a host, in dispatch order and in one go. */
 typedef void dispatch_told (void *who, struct ticket *t,
                             const struct outlook *outlook);
 void dispatch_explain_first (const struct dispatch *d, const struct pool *pool,

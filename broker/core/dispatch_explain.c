@@ -205,8 +205,6 @@ void dispatch_explain (const struct dispatch *d, const struct ticket *t,
     ret_outlook->slots_ahead =
         slots_ahead (d, t, sum - left_out_before (d, t, now));
     ret_outlook->reason = dispatch_reason (d, t, now);
-    dispatch_detail (d, t, ret_outlook->reason, now, ret_outlook->detail,
-                     sizeof ret_outlook->detail);
 }
 
 /* ---- many in dispatch order: the lanes of a host, merged ---- */
@@ -284,18 +282,17 @@ void dispatch_explain_first (const struct dispatch *d, const struct pool *pool,
                              uint64_t most, int64_t now, dispatch_told *tell,
                              void *who)
 {
+    struct outlook outlook = {0};
     struct merge m;
 
     open_merge (d, pool, now, &m);
     while (m.count && m.taken < most) {
         struct cursor *c = &m.heap[0];
         uint64_t counted = m.wanted - (m.left_out - c->left_out);
-        const struct outlook outlook = {
-            .position = (unsigned) m.taken + 1,
-            .slots_ahead = slots_ahead (d, c->t, counted),
-            .reason = dispatch_reason (d, c->t, now),
-        };
 
+        outlook.position = (unsigned) m.taken + 1;
+        outlook.slots_ahead = slots_ahead (d, c->t, counted);
+        outlook.reason = dispatch_reason (d, c->t, now);
         tell (who, c->t, &outlook);
         take_first (d, &m);
     }

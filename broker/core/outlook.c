@@ -757,6 +757,8 @@ static bool is_stopped (enum reason reason)
 void outlook_complete (const struct broker *b, const struct waiter *w,
                        int64_t now, struct outlook *o)
 {
+    dispatch_detail (&b->dispatch, &w->t, o->reason, now, o->detail,
+                     sizeof o->detail);
     hopes_tell (b, w, now, o);
     o->eta_low_s = o->eta_high_s = 0;
     if (w->eta.high && !is_stopped (o->reason)) {

@@ -227,8 +227,9 @@ static void say (struct broker *b, struct waiter *w, int64_t now,
 }
 
 /* What is new for it: position, slots ahead and reason are known. */
-static void tell (struct broker *b, struct waiter *w, struct outlook *outlook,
-                  int64_t now, struct outbox *out)
+static void tell (struct broker *b, struct waiter *w,
+                  const struct outlook *outlook, int64_t now,
+                  struct outbox *out)
 {
     bool news = is_news (w, outlook) || outlook_is_news (w, now);
 
@@ -236,10 +237,8 @@ static void tell (struct broker *b, struct waiter *w, struct outlook *outlook,
         return;
     if (!news && !w->unanswered && !w->session->repeat)
         return;
-    dispatch_detail (&b->dispatch, &w->t, outlook->reason, now, outlook->detail,
-                     sizeof outlook->detail);
-    outlook_complete (b, w, now, outlook);
     w->told = *outlook;
+    outlook_complete (b, w, now, &w->told);
     w->told_eta = w->eta;
     b->changes += news;
     say (b, w, now, out);
@@ -312,9 +311,8 @@ static void tell_next (void *who, struct ticket *t,
                        const struct outlook *explained)
 {
     struct telling *telling = who;
-    struct outlook outlook = *explained;
 
-    tell (telling->b, waiter_of (t), &outlook, telling->now, telling->out);
+    tell (telling->b, waiter_of (t), explained, telling->now, telling->out);
 }
 
 /* Who is near the front hears of it in each round; who is far from it, once a

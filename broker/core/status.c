@@ -475,8 +475,6 @@ static void add_waiter (void *who, struct ticket *t,
         !may_see (l->v, w->session->r.uid))
         return;
     ADD_ROW (l->s, queue, waiter_count, l->empty, row);
-    dispatch_detail (&l->b->dispatch, t, outlook.reason, l->v->now,
-                     outlook.detail, sizeof outlook.detail);
     outlook_complete (l->b, w, l->v->now, &outlook);
     status_waiter_row (w, &outlook, l->v->now, row);
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/outlook.h"
 #include "core/state.h"
 #include "fuzz/feed.h"
 #include "simulation/disk.h"
@@ -137,7 +138,7 @@ static void check_waiters (const struct broker *b, int64_t now)
 
         struct outlook outlook;
 
-        dispatch_explain (&b->dispatch, &w->t, now, &outlook);
+        outlook_of (b, w, now, &outlook);
         must (outlook.reason != REASON_NONE && outlook.position >= 1 &&
                   outlook.detail[0] &&
                   (!w->unanswered || w->t.nowait ||

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/memory.h"
+#include "core/outlook.h"
 #include "core/round.h"
 #include "core/state.h"
 
@@ -162,12 +163,12 @@ static void check_sums (struct stage *st)
     assert_int_equal (st->disk->leases.count, leases_count (&b->leases));
 }
 
-static struct outlook outlook_of (const struct stage *st,
-                                  const struct waiter *w)
+static struct outlook outlook_for (const struct stage *st,
+                                   const struct waiter *w)
 {
     struct outlook outlook;
 
-    dispatch_explain (&st->b->dispatch, &w->t, st->now, &outlook);
+    outlook_of (st->b, w, st->now, &outlook);
     return outlook;
 }
 
@@ -179,7 +180,7 @@ static bool is_kept_for_older (const struct stage *st, const struct waiter *w)
     for (size_t i = 0; i < b->waiters.count; i++) {
         const struct waiter *v = b->waiters.at[i];
         const struct project *p = v->session->project;
-        enum reason reason = outlook_of (st, v).reason;
+        enum reason reason = outlook_for (st, v).reason;
         bool cap = reason == REASON_CAP && p == w->session->project &&
                    held_by (b, p->name) + v->r.min > p->max;
         bool sum =
@@ -208,7 +209,7 @@ static void check_pool_lives (const struct stage *st, const struct pool *pool)
         const struct waiter *w = b->waiters.at[i];
         const char *project = w->session->r.project;
         bool behind = false;
-        enum reason reason = outlook_of (st, w).reason;
+        enum reason reason = outlook_for (st, w).reason;
 
         if (w->session->pool != pool)
             continue;
@@ -260,7 +261,7 @@ static void check_waiters (const struct stage *st)
     for (size_t i = 0; i < b->waiters.count; i++) {
         const struct waiter *w = b->waiters.at[i];
 
-        const struct outlook outlook = outlook_of (st, w);
+        const struct outlook outlook = outlook_for (st, w);
 
         assert_int_not_equal (outlook.reason, REASON_NONE);
         assert_true (outlook.position >= 1);

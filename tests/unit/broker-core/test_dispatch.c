@@ -194,6 +194,8 @@ static struct outlook outlook_of (const struct scene *s, const struct ticket *t)
 
     memset (&outlook, 0, sizeof outlook);
     dispatch_explain (&s->d, t, s->now, &outlook);
+    dispatch_detail (&s->d, t, outlook.reason, s->now, outlook.detail,
+                     sizeof outlook.detail);
     return outlook;
 }
 
