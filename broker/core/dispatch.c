@@ -237,7 +237,6 @@ static void reorder_lane (struct dispatch *d, struct lane *lane)
 
     /* The keys of all change: so they are all taken out first. */
     while ((t = lane_first (lane))) {
-        undecide (t);
         take_out (t);
         t->node.right = list ? &list->node : NULL;
         list = t;
@@ -252,21 +251,28 @@ void dispatch_reorder (struct dispatch *d, const struct scheduler *policy)
 {
     bool same = policy == d->policy;
 
+    dispatch_rethink (d);
     d->policy = policy;
+    for (size_t i = 0; !same && i < d->pools->count; i++)
+        d->pools->at[i]->gather_until = 0;
+    for (size_t i = 0; i < d->lane_count; i++)
+        reorder_lane (d, d->lanes[i]);
+}
+
+/* Who gathers goes on. */
+void dispatch_rethink (struct dispatch *d)
+{
     d->sum_blocker = NULL;
     for (size_t i = 0; i < d->pools->count; i++) {
         struct pool *pool = d->pools->at[i];
 
+        dispatch_void (d, pool);
         pool->turn = NULL;
         pool->kept = NULL;
         pool->behind = false;
-        if (!same) // who gathers goes on
-            pool->gather_until = 0;
     }
-    for (size_t i = 0; i < d->lane_count; i++) {
+    for (size_t i = 0; i < d->lane_count; i++)
         d->lanes[i]->project->cap_blocker = NULL;
-        reorder_lane (d, d->lanes[i]);
-    }
 }
 
 void dispatch_void (struct dispatch *d, struct pool *pool)

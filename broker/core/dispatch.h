@@ -161,6 +161,9 @@ void dispatch_add (struct dispatch *d, struct lane *lane, struct ticket *t,
 void dispatch_remove (struct dispatch *d, struct ticket *t);
 /* The policy or a priority is another one: nobody loses its enqueue number. */
 void dispatch_reorder (struct dispatch *d, const struct scheduler *policy);
+/* Whatever has been decided is thought over again: at the cost of that, and not
+ * of all who wait. */
+void dispatch_rethink (struct dispatch *d);
 
 /* ---- the walk ---- */
 struct decision {

@@ -223,11 +223,12 @@ void state_set_priority (struct broker *b, struct project *p, unsigned priority)
     b->changes++;
 }
 
-/* What was decided for others was decided with, or without, this project. */
+/* What was decided for others was decided with, or without, this project. The
+ * order is as it was: and anybody may say it as often as messages come. */
 void state_set_paused (struct broker *b, struct project *p, bool paused)
 {
     p->said.paused = paused;
-    dispatch_reorder (&b->dispatch, b->dispatch.policy);
+    dispatch_rethink (&b->dispatch);
     b->changes++;
 }
 

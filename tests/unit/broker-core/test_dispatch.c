@@ -940,7 +940,7 @@ static void change (struct scene *s)
     case 4: s->d.disk_full = chance (4) == 0; break;
     case 5:
         p->said.paused = chance (3) == 0;
-        dispatch_reorder (&s->d, s->d.policy);
+        dispatch_rethink (&s->d);
         break;
     default:
         s->settings.policy = (enum policy) chance (3);

@@ -868,6 +868,42 @@ static void everybody_keeps_his_place_when_a_priority_changes (void **state)
     stage_destroy (st);
 }
 
+static unsigned looked_at;
+
+static int64_t counted_key (const struct ticket *t,
+                            const struct settings *settings)
+{
+    looked_at++;
+    return policy_priority.key (t, settings);
+}
+
+/* Anybody may say it of his own project, again and again. */
+static void pause_looks_at_none_of_those_who_wait (void **state)
+{
+    struct stage *st = play (POLICY_PRIORITY, 5);
+    struct actor *a = stage_shim (st, "a"), *b = stage_shim (st, "b");
+    struct scheduler counted = policy_priority;
+    (void) state;
+
+    counted.key = counted_key;
+    st->b->dispatch.policy = &counted;
+    act_request (st, a, 5);
+    for (unsigned i = 0; i < 20; i++)
+        act_request (st, a, 1);
+    act_request (st, b, 1);
+    looked_at = 0;
+    pause_it (st, a, "a", true);
+    assert_int_equal (looked_at, 0);
+    assert_told (st, a, REASON_PAUSED, 20, 20);
+    act_release_some (st, a, 1);
+    holds (b, 1);
+    pause_it (st, a, "a", false);
+    assert_int_equal (looked_at, 0);
+    act_release_some (st, a, 1);
+    holds (a, 4);
+    stage_destroy (st);
+}
+
 /* ---- what can never be ---- */
 
 static void what_can_never_be_is_refused_under_every_policy (void **state)
@@ -937,6 +973,7 @@ int main (void)
         cmocka_unit_test (who_was_passed_over_is_served_before_who_came_later),
         cmocka_unit_test (everybody_keeps_his_place_when_the_policy_changes),
         cmocka_unit_test (everybody_keeps_his_place_when_a_priority_changes),
+        cmocka_unit_test (pause_looks_at_none_of_those_who_wait),
         cmocka_unit_test (what_can_never_be_is_refused_under_every_policy),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
