@@ -253,13 +253,15 @@ void dispatch_reorder (struct dispatch *d, const struct scheduler *policy)
 
     dispatch_rethink (d);
     d->policy = policy;
-    for (size_t i = 0; !same && i < d->pools->count; i++)
+    for (size_t i = 0; !same && i < d->pools->count; i++) {
         d->pools->at[i]->gather_until = 0;
+        d->pools->at[i]->kept = NULL;
+    }
     for (size_t i = 0; i < d->lane_count; i++)
         reorder_lane (d, d->lanes[i]);
 }
 
-/* Who gathers goes on. */
+/* Who gathers goes on, and what is kept for somebody is kept for him. */
 void dispatch_rethink (struct dispatch *d)
 {
     d->sum_blocker = NULL;
@@ -268,8 +270,6 @@ void dispatch_rethink (struct dispatch *d)
 
         dispatch_void (d, pool);
         pool->turn = NULL;
-        pool->kept = NULL;
-        pool->behind = false;
     }
     for (size_t i = 0; i < d->lane_count; i++)
         d->lanes[i]->project->cap_blocker = NULL;

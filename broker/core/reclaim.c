@@ -3,12 +3,20 @@
 
 #include "core/answers.h"
 
+/* Would it be served, if there were more slots? Where health withholds some,
+ * what there is is to be shared all the same. */
+static bool lacks_slots (const struct pool *pool)
+{
+    return pool->why == REASON_SLOTS ||
+           (pool->why == REASON_HEALTH && response_grants (&pool->response));
+}
+
 /* The lane that is first in line for a slot, if it has less than it should. */
 static struct lane *who_waits (const struct pool *pool)
 {
     const struct ticket *first = pool->blocker;
 
-    if (!first || pool->why != REASON_SLOTS || first->decided ||
+    if (!first || !lacks_slots (pool) ||
         first->lane->held >= first->lane->target)
         return NULL;
     return first->lane;

@@ -409,6 +409,42 @@ static void a_tree_comes_back_under_new_tokens (void **state)
     stage_destroy (st);
 }
 
+/* All that was said of it and for it, whoever asks for it back. */
+static void a_tree_that_comes_back_is_what_it_was (void **state)
+{
+    struct stage *st = stage_create (8);
+    struct actor *a = stage_shim (st, "a");
+    const struct lease_record *r;
+    (void) state;
+
+    make_request (st, a, 1);
+    st->msg.request.run = st->msg.request.preemptible = true;
+    st->msg.request.start = 4242;
+    stage_tell (st, a);
+    act_started (st, a, 1);
+    message_init (&st->msg, VERB_PROGRESS);
+    st->msg.progress.session = a->session;
+    st->msg.progress.token = 1;
+    st->msg.progress.phase = 4;
+    st->msg.progress.phases = 5;
+    st->msg.progress.validating = true;
+    copy_text (st->msg.progress.note, sizeof st->msg.progress.note, "tests");
+    stage_tell (st, a);
+    act_park (st, a, 1, 1, 10);
+    make_return (st, a, 1, 1);
+    st->msg.request.supervisor = st->msg.request.start = 0;
+    stage_tell (st, a);
+    r = stage_row (st, 2);
+    assert_true (r->preemptible);
+    assert_int_equal (r->supervisor.pid, 77);
+    assert_int_equal (r->supervisor.start, 4242);
+    assert_int_equal (r->phase, 4);
+    assert_int_equal (r->phases, 5);
+    assert_true (r->validating);
+    assert_string_equal (r->note, "tests");
+    stage_destroy (st);
+}
+
 static void a_reservation_that_was_parked_is_one_again (void **state)
 {
     struct stage *st = stage_create (4);
@@ -707,6 +743,7 @@ int main (void)
         cmocka_unit_test (what_is_parked_and_never_named_is_free),
         cmocka_unit_test (status_and_topics_tell_what_is_parked),
         cmocka_unit_test (a_tree_comes_back_under_new_tokens),
+        cmocka_unit_test (a_tree_that_comes_back_is_what_it_was),
         cmocka_unit_test (a_reservation_that_was_parked_is_one_again),
         cmocka_unit_test (a_tree_comes_back_before_others_of_its_project),
         cmocka_unit_test (only_a_parked_tree_can_come_back),

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -317,6 +318,36 @@ static void session_is_never_given_more_than_it_may_hold (void **state)
     scene_destroy (s);
 }
 
+/* Its project's cap has room: for another session it may be used. */
+static void session_that_may_hold_no_more_keeps_nobody_else_back (void **state)
+{
+    struct scene *s = scene_create (POLICY_FIFO, 2000);
+    struct keeper *a = join (s, "vm1", "a"), *there = join (s, "vm2", "a");
+    (void) state;
+
+    hold (s, a, MAX_HELD);
+    want (s, a, 1);
+    want (s, there, 1);
+    assert_served (s, "2:1");
+    scene_destroy (s);
+}
+
+static void fair_session_that_may_hold_no_more_is_passed_over (void **state)
+{
+    struct scene *s = scene_create (POLICY_FAIR, 2000);
+    struct keeper *a = join (s, "vm1", "a"), *b = join (s, "vm1", "b");
+    (void) state;
+
+    hold (s, b, MAX_HELD); // a is further below its target
+    hold (s, a, MAX_HELD - 1);
+    b->holder.held = 0;
+    want (s, a, 2);
+    want (s, b, 1);
+    assert_served (s, "2:1");
+    assert_int_equal (outlook_of (s, s->tickets[0]).reason, REASON_CAP);
+    scene_destroy (s);
+}
+
 static void fair_session_is_never_given_more_than_it_may_hold (void **state)
 {
     struct scene *s = scene_create (POLICY_FAIR, 2000);
@@ -471,6 +502,80 @@ static void who_comes_back_while_others_are_paced_is_served (void **state)
     assert_int_equal (s->d.in_use, 26);
     assert_int_equal (a->lane->pool->decided, 0);
     scene_destroy (s);
+}
+
+/* ---- what no figure shows yet ---- */
+
+/* At this load; 4 of a start, and whoever comes with them waits to see. */
+static struct scene *ramping (double load)
+{
+    struct scene *s = scene_create (POLICY_FIFO, 40);
+    struct pool *pool = join (s, "vm1", "a")->lane->pool;
+
+    s->now = 100000;
+    s->settings.grant_burst = 8;
+    pool->bucket = 8000;
+    pool->health.sampled = true;
+    pool->health.sample.load1 = load;
+    want (s, &s->keepers[0], 4);
+    return s;
+}
+
+static void what_has_just_started_counts_as_load (void **state)
+{
+    struct scene *s = ramping (12); // 12 + 4 are at the limit of 16
+    struct ticket *t = want (s, join (s, "vm1", "b"), 1);
+    int64_t began = s->now;
+    (void) state;
+
+    assert_served (s, "1:4");
+    assert_waits (s, t, 1, 0, REASON_PACING,
+                  "4 have just started, and the load of 12.0 (limit 16.0) "
+                  "does not show them yet");
+    do { // nothing but time wakes it
+        int64_t due = dispatch_due (&s->d, s->now);
+
+        assert_true (due > s->now && due <= s->now + 1000);
+        s->now = due;
+        serve (s);
+    } while (!s->served[0]);
+    assert_string_equal (s->served, "2:1");
+    assert_int_equal (s->now, began + RAMP_MS);
+    scene_destroy (s);
+}
+
+static void what_has_just_started_delays_nobody_below_the_limit (void **state)
+{
+    struct scene *s = ramping (11.9);
+    (void) state;
+
+    want (s, &s->keepers[0], 2);
+    want (s, &s->keepers[0], 1);
+    assert_served (s, "1:4 2:2");
+    assert_served (s, "");
+    s->keepers[0].lane->pool->health.sample.load1 = 9; // 9 + 6: it shows them
+    assert_served (s, "3:1");
+    scene_destroy (s);
+}
+
+static void without_figure_limit_or_pace_nothing_is_waited_for (void **state)
+{
+    (void) state;
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct scene *s = ramping (15.9);
+
+        if (i == 0)
+            s->keepers[0].lane->pool->health.sampled = false;
+        else if (i == 1)
+            s->settings.limits.load_average = NAN;
+        else
+            s->settings.grant_burst = 0;
+        s->settings.limits.load_auto = false;
+        want (s, &s->keepers[0], 1);
+        assert_served (s, "1:4 2:1");
+        scene_destroy (s);
+    }
 }
 
 /* ---- priority ---- */
@@ -1089,6 +1194,8 @@ int main (void)
         cmocka_unit_test (what_is_passed_over_holds_back_its_own_lane_alone),
         cmocka_unit_test (paused_and_too_large_ones_are_passed_over),
         cmocka_unit_test (session_is_never_given_more_than_it_may_hold),
+        cmocka_unit_test (session_that_may_hold_no_more_keeps_nobody_else_back),
+        cmocka_unit_test (fair_session_that_may_hold_no_more_is_passed_over),
         cmocka_unit_test (fair_session_is_never_given_more_than_it_may_hold),
         cmocka_unit_test (cap_is_kept_for_the_older_over_all_hosts),
         cmocka_unit_test (sum_of_all_hosts_is_kept_for_the_older),
@@ -1097,6 +1204,9 @@ int main (void)
         cmocka_unit_test (who_comes_back_alone_stands_where_he_came),
         cmocka_unit_test (who_comes_back_under_fair_is_served_at_once),
         cmocka_unit_test (who_comes_back_while_others_are_paced_is_served),
+        cmocka_unit_test (what_has_just_started_counts_as_load),
+        cmocka_unit_test (what_has_just_started_delays_nobody_below_the_limit),
+        cmocka_unit_test (without_figure_limit_or_pace_nothing_is_waited_for),
         cmocka_unit_test (
             higher_priority_is_first_and_equals_in_order_of_arrival),
         cmocka_unit_test (bound_of_aging_is_exact),

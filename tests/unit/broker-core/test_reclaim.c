@@ -183,6 +183,59 @@ static void all_that_are_above_are_asked_for_no_more_than_that (void **state)
     stage_destroy (st);
 }
 
+/* a and b have 6 of 12, and c and d wait: each should have 3, and c is first.
+ */
+static void nobody_is_asked_for_what_another_gives (void **state)
+{
+    struct stage *st = fair_stage (12);
+    struct actor *a = rich (st, "a", 6), *b = rich (st, "b", 6);
+    struct actor *c = stage_shim (st, "c"), *d = stage_shim (st, "d");
+
+    (void) state;
+    stage_sleep (st, IDLE_MS);
+    act_request (st, c, 3);
+    ask (st, d, 3);
+    assert_int_equal (asked (st, a) + asked (st, b), 3);
+    stage_destroy (st);
+}
+
+/* Nobody may have heard of it: it is not there to be given back. */
+static void what_was_never_confirmed_is_not_asked_for (void **state)
+{
+    struct stage *st = fair_stage (8);
+    struct actor *a, *b;
+
+    (void) state;
+    st->settings.reclaim_idle_ms = 0;
+    reload (st);
+    a = rich (st, "a", 8);
+    b = stage_shim (st, "b");
+    ask (st, b, 4);
+    assert_int_equal (asked (st, a), 0);
+    act_beat (st, a);
+    assert_int_equal (asked (st, a), 4);
+    stage_destroy (st);
+}
+
+/* 12 of 20 are held; a pool of 9 is to be shared by 5 and 4. */
+static void what_health_leaves_is_shared_too (void **state)
+{
+    struct stage *st = fair_stage (20);
+    struct actor *a = rich (st, "a", 12), *b = stage_shim (st, "b");
+    struct actor *admin = stage_admin (st);
+
+    (void) state;
+    message_init (&st->msg, VERB_RELIEVE);
+    st->msg.relieve.id = 1;
+    stage_tell (st, admin);
+    assert_int_equal (pool_effective (st->b->pools.at[0]), 9);
+    stage_sleep (st, IDLE_MS);
+    ask (st, b, 4);
+    assert_int_equal (st->b->pools.at[0]->why, REASON_HEALTH);
+    assert_int_equal (asked (st, a), 4);
+    stage_destroy (st);
+}
+
 static void sessions_of_a_project_share_what_is_asked_for (void **state)
 {
     struct stage *st = fair_stage (8);
@@ -300,6 +353,50 @@ static void what_comes_back_goes_to_whom_it_was_asked_for (void **state)
     stage_destroy (st);
 }
 
+/* Whatever is said of others meanwhile. */
+static void what_comes_back_is_kept_through_a_pause (void **state)
+{
+    struct stage *st = fair_stage (8);
+    struct actor *a = rich (st, "a", 8), *b = stage_shim (st, "b");
+    struct actor *c = stage_shim (st, "c"), *x = stage_shim (st, "x");
+
+    (void) state;
+    stage_sleep (st, IDLE_MS);
+    ask (st, b, 1);
+    assert_int_equal (asked (st, a), 1);
+    ask (st, c, 4);
+    message_init (&st->msg, VERB_PAUSE);
+    copy_text (st->msg.pause.project, sizeof st->msg.pause.project, "x");
+    stage_tell (st, x);
+    act_release_some (st, a, 1);
+    assert_int_equal (b->holds.count, 1);
+    assert_int_equal (c->holds.count, 0);
+    stage_destroy (st);
+}
+
+/* What it should have is kept for b, and no more than that. */
+static void more_than_its_target_is_kept_for_nobody (void **state)
+{
+    struct stage *st = fair_stage (8);
+    struct actor *a = rich (st, "a", 8), *b = stage_shim (st, "b");
+    struct actor *c = stage_shim (st, "c");
+
+    (void) state;
+    stage_sleep (st, IDLE_MS);
+    ask (st, b, 1);
+    assert_int_equal (asked (st, a), 1);
+    for (unsigned i = 0; i < 3; i++)
+        act_request (st, b, 1);
+    for (unsigned i = 0; i < 4; i++)
+        act_request (st, c, 1);
+    st->now += st->settings.timing.gather;
+    batch (st);
+    act_release_some (st, a, 5);
+    assert_int_equal (b->holds.count, 3);
+    assert_int_equal (c->holds.count, 2);
+    stage_destroy (st);
+}
+
 static void what_comes_back_late_goes_to_whoever_is_next (void **state)
 {
     struct stage *st = fair_stage (8);
@@ -356,11 +453,16 @@ int main (void)
         cmocka_unit_test (session_is_asked_once_in_two_beats),
         cmocka_unit_test (one_furthest_above_its_target_is_asked_first),
         cmocka_unit_test (all_that_are_above_are_asked_for_no_more_than_that),
+        cmocka_unit_test (nobody_is_asked_for_what_another_gives),
+        cmocka_unit_test (what_was_never_confirmed_is_not_asked_for),
+        cmocka_unit_test (what_health_leaves_is_shared_too),
         cmocka_unit_test (sessions_of_a_project_share_what_is_asked_for),
         cmocka_unit_test (nobody_is_asked_when_that_is_off_or_not_fair),
         cmocka_unit_test (asking_session_hears_of_it_in_beat_ok),
         cmocka_unit_test (shims_are_told_what_counts_as_idle_now),
         cmocka_unit_test (what_comes_back_goes_to_whom_it_was_asked_for),
+        cmocka_unit_test (what_comes_back_is_kept_through_a_pause),
+        cmocka_unit_test (more_than_its_target_is_kept_for_nobody),
         cmocka_unit_test (what_comes_back_late_goes_to_whoever_is_next),
         cmocka_unit_test (each_host_asks_its_own),
     };
