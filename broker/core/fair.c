@@ -43,10 +43,74 @@ static void sift (struct bidder *heap, size_t count, size_t i)
     heap[i] = moving;
 }
 
+/* ---- many at once ---- */
+
+/* What it has when all is handed out that comes before the slot number `mark`
+ * (from 0) of one with the share `most`. */
+static unsigned target_at (const struct bidder *b, uint64_t most, uint64_t mark)
+{
+    uint64_t odd = ((2 * mark + 1) * b->share - 1) / most, target;
+
+    if (b->last)
+        return b->claim->target;
+    target = (odd + 1) / 2;
+    if (target > b->limit)
+        target = b->limit;
+    return target > b->claim->target ? (unsigned) target : b->claim->target;
+}
+
+static uint64_t wanted_at (const struct bidder *bidders, size_t count,
+                           uint64_t most, uint64_t mark)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sum += target_at (&bidders[i], most, mark) - bidders[i].claim->target;
+    return sum;
+}
+
+/* All but the last few slots: as one by one, since what a slot is handed out
+ * by only rises. Returns what is left. */
+static unsigned hand_out_most (struct bidder *bidders, size_t *count,
+                               unsigned slots)
+{
+    uint64_t most = 1, low = 0, high = 1, highest;
+    size_t left = 0;
+
+    for (size_t i = 0; i < *count; i++)
+        most = bidders[i].share > most ? bidders[i].share : most;
+    highest = (UINT64_C (1) << 62) / most / 2; // no product overflows
+    for (; high < highest && wanted_at (bidders, *count, most, high) <= slots;
+         high *= 2)
+        low = high;
+    while (low + 1 < high) {
+        uint64_t mark = low + (high - low) / 2;
+
+        if (wanted_at (bidders, *count, most, mark) <= slots)
+            low = mark;
+        else
+            high = mark;
+    }
+    for (size_t i = 0; i < *count; i++) {
+        unsigned target = target_at (&bidders[i], most, low);
+
+        slots -= target - bidders[i].claim->target;
+        bidders[i].claim->target = target;
+        if (target < bidders[i].limit)
+            bidders[left++] = bidders[i];
+    }
+    *count = left;
+    return slots;
+}
+
+/* ---- the passes ---- */
+
 /* One slot at a time to the first in order, until none is left or nobody is
  * below its limit. Returns what is left. */
 static unsigned hand_out (struct bidder *heap, size_t count, unsigned slots)
 {
+    if (slots > 4 * count)
+        slots = hand_out_most (heap, &count, slots);
     for (size_t i = count / 2; i-- > 0;)
         sift (heap, count, i);
     for (; slots && count; slots--) {
