@@ -20,7 +20,8 @@ enum {
     WAL_PAGES = 256,
     WRITTEN = 1024, // runs at a time
     RECALLED = 2000,
-    RETRY_MS = 60000
+    RETRY_MS = 60000,
+    TIDY_MS = 60000
 };
 
 #define FIELD(type_, record, name_, field)                                     \
@@ -362,6 +363,17 @@ static int write_pending (struct history *h, unsigned count)
                : 0;
 }
 
+/* Where nothing ends, too, what is too old goes. */
+static void tidy (struct history *h)
+{
+    if (!has_file (h) || h->pending_count ||
+        (h->wall >= h->pruned_at && h->wall < h->pruned_at + TIDY_MS))
+        return;
+    h->pruned_at = h->wall;
+    if (prune (h))
+        history_failed (h);
+}
+
 static void follow_the_name (struct history *h)
 {
     if (!has_file (h) || !sqlite_file_moved (&h->file))
@@ -395,6 +407,7 @@ void history_tend (struct history *h, int64_t wall)
     h->wall = wall;
     if (!has_file (h) && (wall >= h->retry_at || h->retry_at - wall > RETRY_MS))
         try_open (h);
+    tidy (h);
     history_write (h);
 }
 

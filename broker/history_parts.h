@@ -59,6 +59,7 @@ struct history {
     uint64_t next_id;
     int64_t wall;     // as it was last told
     int64_t retry_at; // when to try again; 0 = it was not in vain
+    int64_t pruned_at;
 
     struct run_row *pending; // PENDING of them
     unsigned pending_count;

@@ -169,7 +169,8 @@ void hopes_tell (const struct broker *b, const struct waiter *w, int64_t now,
     switch (o->reason) {
     case REASON_NONE: break;
     case REASON_PACING:
-        snprintf (o->unblocks, sizeof o->unblocks, "a moment, and no more");
+    case REASON_LEARNING:
+        snprintf (o->unblocks, sizeof o->unblocks, "time alone");
         break;
     case REASON_PAUSED:
         if (w->session->project->said.paused)
@@ -183,15 +184,12 @@ void hopes_tell (const struct broker *b, const struct waiter *w, int64_t now,
         snprintf (o->unblocks, sizeof o->unblocks,
                   "room on the disk of the broker's state");
         break;
-    case REASON_LEARNING:
-        snprintf (o->unblocks, sizeof o->unblocks, "time, and no more");
-        break;
     case REASON_TURN:
         if (o->slots_ahead)
             snprintf (o->unblocks, sizeof o->unblocks, "%u slot%s, in its turn",
                       o->slots_ahead, o->slots_ahead == 1 ? "" : "s");
         else
-            snprintf (o->unblocks, sizeof o->unblocks, "its turn, and no more");
+            snprintf (o->unblocks, sizeof o->unblocks, "its turn alone");
         break;
     case REASON_HEALTH:
         snprintf (o->unblocks, sizeof o->unblocks, "a better health of %s",

@@ -95,7 +95,7 @@ static void everything_was_reached (void **state)
 
     for (size_t i = 0; i < sizeof chosen / sizeof *chosen; i++) {
         if (getenv (chosen[i]))
-            skip ();
+            return;
     }
     for (size_t i = 0; ledger_at (i, &row); i++) {
         if (!ledger_is_short (&row))

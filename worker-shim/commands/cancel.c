@@ -14,7 +14,8 @@ const struct command command_cancel = {
     .summary = "withdraw project P's waiting requests",
     .help = "Those of this command's supervisor that wait on this host: a\n"
             "`request` or `run` that waits ends with 1. What was granted\n"
-            "meanwhile stays.\n"
+            "meanwhile stays. Where it has none that wait, those of the only\n"
+            "one that has.\n"
             "\n"
             "      --all        those of every supervisor\n"
             "      --watch PID  those of this supervisor\n",

@@ -640,7 +640,7 @@ static void who_waits_is_told_what_would_let_it_go_on (void **state)
     stage_lose_state (st, false);
     act_hello (st, c);
     act_request (st, c, 1);
-    assert_unblocks (st, c, "LEARNING", "time, and no more");
+    assert_unblocks (st, c, "LEARNING", "time alone");
     stage_destroy (st);
 }
 
@@ -655,9 +655,9 @@ static void who_is_only_paced_needs_no_more_than_time (void **state)
     broker_reload (st->b, &st->settings, st->now, st->out);
     stage_end (st);
     act_request (st, a, 1);
-    assert_unblocks (st, a, "PACING", "a moment, and no more");
+    assert_unblocks (st, a, "PACING", "time alone");
     act_request (st, a, 1); // there are slots for both
-    assert_unblocks (st, a, "TURN", "its turn, and no more");
+    assert_unblocks (st, a, "TURN", "its turn alone");
     act_request (st, a, 2);
     act_request (st, a, 1);
     assert_unblocks (st, a, "TURN", "1 slot, in its turn");

@@ -499,6 +499,21 @@ static void what_is_older_than_90_days_goes_in_small_steps (void **state)
     history_close (h);
 }
 
+static void what_is_too_old_goes_where_nothing_ends (void **state)
+{
+    struct history *h = history_open (folder, NOON);
+    (void) state;
+
+    note_some (h, "p", 10, NOON);
+    history_tend (h, NOON + 89 * DAY);
+    ask (h, "", 0, false, 0);
+    assert_int_equal (page.runs_count, 10);
+    history_tend (h, NOON + 91 * DAY);
+    ask (h, "", 0, false, 0);
+    assert_int_equal (page.runs_count, 0);
+    history_close (h);
+}
+
 static void file_does_not_grow_without_end (void **state)
 {
     struct history *h = history_open (folder, NOON);
@@ -718,6 +733,7 @@ int main (void)
         CASE (trees_in_a_reservation_are_recalled_and_hold_no_slots),
         CASE (file_of_the_version_before_is_taken_over),
         CASE (what_is_older_than_90_days_goes_in_small_steps),
+        CASE (what_is_too_old_goes_where_nothing_ends),
         CASE (file_does_not_grow_without_end),
         CASE (more_than_can_be_kept_in_a_second_is_dropped),
         CASE (file_of_garbage_is_moved_aside),
