@@ -253,27 +253,24 @@ static void publish_broker (struct broker *b, struct outbox *out)
 /* ---- health ---- */
 
 /* A metric without a limit has no level. */
-static void fill_level (const struct health *h, enum metric m, double limit,
-                        char *ret_level, size_t size)
+static void fill_level (const struct pool *pool, const struct limits *l,
+                        enum metric m, char *ret_level, size_t size)
 {
-    if (!isnan (limit))
-        copy_text (ret_level, size, level_name (health_metric (h, m)));
+    if (limits_judge (l, m))
+        copy_text (ret_level, size,
+                   level_name (health_metric (&pool->health, m)));
 }
 
-static void fill_levels (const struct health *h, const struct limits *l,
+static void fill_levels (const struct pool *p, const struct limits *l,
                          struct msg_health *m)
 {
-    copy_text (m->level, sizeof m->level, level_name (health_level (h)));
-    fill_level (h, METRIC_CPU, l->cpu_percent, m->cpu_level,
-                sizeof m->cpu_level);
-    fill_level (h, METRIC_MEMORY, l->memory_percent, m->memory_level,
-                sizeof m->memory_level);
-    fill_level (h, METRIC_LOAD, l->load_average, m->load_level,
-                sizeof m->load_level);
-    fill_level (h, METRIC_DISK, l->disk_percent, m->disk_level,
-                sizeof m->disk_level);
-    fill_level (h, METRIC_INODES, l->disk_percent, m->inodes_level,
-                sizeof m->inodes_level);
+    copy_text (m->level, sizeof m->level,
+               level_name (health_level (&p->health)));
+    fill_level (p, l, METRIC_CPU, m->cpu_level, sizeof m->cpu_level);
+    fill_level (p, l, METRIC_MEMORY, m->memory_level, sizeof m->memory_level);
+    fill_level (p, l, METRIC_LOAD, m->load_level, sizeof m->load_level);
+    fill_level (p, l, METRIC_DISK, m->disk_level, sizeof m->disk_level);
+    fill_level (p, l, METRIC_INODES, m->inodes_level, sizeof m->inodes_level);
 }
 
 static void fill_stale (const struct health *h, struct msg_health *m)
@@ -316,7 +313,7 @@ void publish_health (struct broker *b, struct pool *pool, int64_t now,
     m.epoch = b->meta.epoch;
     m.at_ms = pool->health.wall > 0 ? (uint64_t) pool->health.wall : 0;
     copy_text (m.host, sizeof m.host, pool->host);
-    fill_levels (&pool->health, &limits, &m);
+    fill_levels (pool, &limits, &m);
     fill_stale (&pool->health, &m);
     fill_figures (&pool->health.sample, &m);
     outbox_publish (out, topic_of ("health", pool->host, topic), VERB_HEALTH,

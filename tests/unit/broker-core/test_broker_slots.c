@@ -1009,6 +1009,30 @@ static void health_is_published_on_change_and_at_every_interval (void **state)
     stage_destroy (st);
 }
 
+/* One limit of two is enough to be judged by. */
+static void level_is_said_where_only_the_critical_limit_is_set (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct sample s = calm (st);
+    const struct msg_health *h;
+    (void) state;
+
+    st->settings.limits.memory_percent = NAN;
+    st->settings.limits.disk_percent = NAN;
+    st->settings.limits.cpu_percent = NAN;
+    stage_restart (st);
+    s.memory_percent = 97;
+    stage_begin (st);
+    broker_observe_sample (st->b, &s, 0, st->now, st->out);
+    stage_end (st);
+    h = stage_published (st, "health.vm1");
+    assert_string_equal (h->memory_level, "critical");
+    assert_string_equal (h->disk_level, "healthy");
+    assert_string_equal (h->inodes_level, "healthy");
+    assert_string_equal (h->cpu_level, "");
+    stage_destroy (st);
+}
+
 static void allocation_lists_configured_projects_and_holders (void **state)
 {
     struct stage *st = stage_create (10);
@@ -1084,6 +1108,7 @@ int main (void)
         cmocka_unit_test (
             project_that_is_gone_is_published_as_empty_and_comes_back),
         cmocka_unit_test (health_is_published_on_change_and_at_every_interval),
+        cmocka_unit_test (level_is_said_where_only_the_critical_limit_is_set),
         cmocka_unit_test (allocation_lists_configured_projects_and_holders),
         cmocka_unit_test (verb_that_is_not_for_the_broker_is_unknown),
     };
