@@ -170,6 +170,15 @@ static void say_time (uint64_t ms, char *text, size_t size)
         snprintf (text, size, "%" PRIu64 " h", ms / 3600000);
 }
 
+static void say_memory (uint64_t bytes, char *text, size_t size)
+{
+    bool large = bytes >> 30;
+
+    snprintf (text, size, "%.1f %s",
+              (double) bytes / (large ? 1 << 30 : 1 << 20),
+              large ? "GiB" : "MiB");
+}
+
 static void say_excess (struct victim *v)
 {
     const char *names[] = {"", "memory_limit", "max_time", "stall_time"};
@@ -177,8 +186,7 @@ static void say_excess (struct victim *v)
     char limit[32];
 
     if (v->excess == EXCESS_MEMORY)
-        snprintf (limit, sizeof limit, "%.1f GiB",
-                  (double) v->limit / (1 << 30));
+        say_memory (v->limit, limit, sizeof limit);
     else
         say_time (v->limit, limit, sizeof limit);
     if (v->excess == EXCESS_STALL)

@@ -177,6 +177,18 @@ static void each_place_says_what_decided_it (void **state)
     assert_string_equal (v[3].why, "the last of the highest priority");
 }
 
+static void small_limit_is_said_in_what_it_was_given_in (void **state)
+{
+    struct victim v[] = {tree (1, 3, 9, 2)};
+    (void) state;
+
+    v[0].excess = EXCESS_MEMORY;
+    v[0].limit = 512 << 20;
+    v[0].figure = GIB;
+    victims_rank (v, 1, &load);
+    assert_string_equal (v[0].why, "over its memory_limit 512.0 MiB by 100 %");
+}
+
 static void largest_numbers_do_not_overflow (void **state)
 {
     struct victim v[] = {tree (UINT64_MAX, 4000000000u, INT64_MAX, 1),
@@ -323,6 +335,7 @@ int main (void)
         cmocka_unit_test (not_if_it_has_over_half_of_the_memory_or_runs_away),
         cmocka_unit_test (there_is_always_one_that_is_spared_but_for_runaways),
         cmocka_unit_test (each_place_says_what_decided_it),
+        cmocka_unit_test (small_limit_is_said_in_what_it_was_given_in),
         cmocka_unit_test (largest_numbers_do_not_overflow),
         cmocka_unit_test (order_is_that_of_the_rule),
     };
