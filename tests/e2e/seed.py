@@ -109,7 +109,7 @@ def day(function):
         try:
             function(place)
         finally:
-            left = [p for p in place.started if not p.argv[0].endswith("slotbus-broker")]
+            left = [p for p in place.started if program("slotbus-broker") not in p.argv]
             for running in reversed(left):
                 running.end()
         wait_until(lambda: not shims(place), "every shim ends with its supervisors")
