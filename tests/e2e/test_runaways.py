@@ -15,15 +15,15 @@ from seed import day, row_of, status
 MB = 1 << 20
 
 # LINES lines of processes in the tree, each with SIZE MB: every one forks the
-# next and ends, SIGTERM or not. Not for ever.
+# next and ends, and SIGTERM ends the first of all only. Not for ever.
 BREEDS = r"""exec /usr/bin/python3 -c '
 import os, signal, sys, time
 print("running %d" % os.getpid(), flush=True)
 while not os.path.exists(sys.argv[1]):
     time.sleep(0.02)
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
 for line in range(LINES):
     if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if line % 2:
             os.setsid()
         held = bytearray(b"x") * (SIZE << 20)
