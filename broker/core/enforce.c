@@ -343,6 +343,27 @@ static void note_outside (struct broker *b, struct pool *pool,
                         outbox_quoted (pool->host, host, sizeof host), outside);
 }
 
+/* What is said stays while it is critical by hysteresis only, and until the
+ * leased trees have been the cause for `settle`, or one is ended for it: a
+ * wave, or a share of about a half, is not said again and again. */
+static const char *still_outside (const struct broker *b, struct pool *pool,
+                                  const char *outside, bool above, int64_t now)
+{
+    struct enforcement *e = &pool->enforcement;
+    bool critical =
+        health_metric (&pool->health, METRIC_MEMORY) == LEVEL_CRITICAL ||
+        health_metric (&pool->health, METRIC_LOAD) == LEVEL_CRITICAL;
+
+    if (outside || !e->outside || !above)
+        e->theirs = 0;
+    else if (!e->theirs)
+        e->theirs = now;
+    if (outside || !critical ||
+        (e->theirs && now - e->theirs >= b->settings.timing.settle))
+        return outside;
+    return e->outside;
+}
+
 const char *enforce_outside (const struct pool *pool)
 {
     return pool->enforcement.outside ? pool->enforcement.outside : "";
@@ -638,7 +659,8 @@ static void watch (struct broker *b, struct pool *pool, int64_t now,
     bool load = is_critical (b, pool, METRIC_LOAD, now);
     const char *outside = outside_of (b, pool, memory, load, now);
 
-    note_outside (b, pool, outside, out);
+    note_outside (b, pool,
+                  still_outside (b, pool, outside, memory || load, now), out);
     if (!memory && !load && !e->runaway)
         return;
     if (one_ending (b, pool, now))
@@ -650,6 +672,8 @@ static void watch (struct broker *b, struct pool *pool, int64_t now,
     else if (!memory && is_load_due (b, pool, now) &&
              is_load_theirs (b, pool, now))
         begin (b, pool, ENFORCE_LOAD, now, out);
+    if (e->state == ENFORCE_ENDING && e->cause != ENFORCE_RUNAWAY)
+        note_outside (b, pool, NULL, out);
 }
 
 static bool has_limits (const struct project_settings *p)
@@ -694,6 +718,7 @@ void enforce_shift (struct enforcement *e, int64_t by)
 {
     e->kill.deadline += by;
     e->until += by;
+    e->theirs += e->theirs ? by : 0;
 }
 
 /* What is due and does not happen waits for figures, or for the broker to have

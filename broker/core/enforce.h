@@ -54,15 +54,16 @@ enum enforce_cause {
 struct enforcement {
     enum enforce_state state;
     enum enforce_cause cause;
-    struct victim victim; // the newest,
-    struct kill kill;     // and its slots; owned
+    struct victim victim;                        // the newest,
+    struct kill kill;                            // and its slots; owned
     char project[MAX_KEY_BYTES + 1], label[257]; // of it
     int64_t began;
-    int64_t until;    // SETTLING
-    double before;    // the figure it was for; NaN: none
-    bool runaway;     // there is one, as of this round
+    int64_t until;       // SETTLING
+    double before;       // the figure it was for; NaN: none
+    bool runaway;        // there is one, as of this round
     const char *outside; // what is critical comes from there, in words; NULL
-    bool helpless;    // nobody may be ended: that was said
+    int64_t theirs;      // outside is set, and since then it does not; 0
+    bool helpless;       // nobody may be ended: that was said
 };
 
 /* Once a round, after the tally. */

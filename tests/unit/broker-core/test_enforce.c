@@ -690,6 +690,40 @@ static void load_from_outside_ends_nobody_and_is_said (void **state)
     world_destroy (w);
 }
 
+static unsigned said_outside (const struct world *w)
+{
+    unsigned said = 0;
+
+    for (const char *at = w->st->journal; (at = strstr (at, "outside  ")); at++)
+        said++;
+    return said;
+}
+
+/* A wave whose troughs leave it critical, and a share of about a half. */
+static void what_comes_from_outside_is_said_once (void **state)
+{
+    struct world *w = world_create (4);
+    struct tree *t = start (w, project (w, "p", 5), 1);
+    (void) state;
+
+    t->running = 10;
+    w->running = 40;
+    for (unsigned i = 0; i < 20; i++) {
+        w->load = i % 2 ? 1 : 60;
+        pass (w, 20000);
+    }
+    assert_int_equal (said_outside (w), 1);
+    w->load = 60;
+    for (unsigned i = 0; i < 10; i++) { // and nobody is due yet
+        w->running = i % 2 ? 40 : 19;
+        pass (w, 4000);
+    }
+    assert_int_equal (said_outside (w), 1);
+    assert_string_equal (status (w)->effective_cause,
+                         "load 60.0 of 16, load from outside slotbus");
+    world_destroy (w);
+}
+
 /* ---- runaways ---- */
 
 static void over_its_memory_limit_is_ended_on_a_healthy_host (void **state)
@@ -1097,6 +1131,7 @@ int main (void)
         cmocka_unit_test (load_of_leased_trees_ends_one_after_a_minute),
         cmocka_unit_test (load_that_is_seen_no_longer_ends_nobody),
         cmocka_unit_test (load_from_outside_ends_nobody_and_is_said),
+        cmocka_unit_test (what_comes_from_outside_is_said_once),
         cmocka_unit_test (over_its_memory_limit_is_ended_on_a_healthy_host),
         cmocka_unit_test (over_its_max_time_is_ended_without_any_sample),
         cmocka_unit_test (runaways_go_one_at_a_time_the_worst_first),
