@@ -300,7 +300,7 @@ static void wave_shorter_than_the_dwell_changes_nothing_or_once (void **state)
         int64_t half;
         unsigned changes, least;
     } waves[] = {
-        // of processors: not even long enough above
+        // not long enough above to freeze what nobody uses
         {offsetof (struct sample, cpu_percent), 100, 20, 26 * S, 0, SLOTS},
         // one sample is no episode
         {offsetof (struct sample, load1), 40, 1, 2 * S, 0, SLOTS},
@@ -317,6 +317,7 @@ static void wave_shorter_than_the_dwell_changes_nothing_or_once (void **state)
         double *figure = (double *) ((char *) figures (&d) + waves[i].figure);
         unsigned before;
 
+        d.resting = waves[i].figure == offsetof (struct sample, cpu_percent);
         pass (&d, HOUR);
         before = pool_of (&d)->response.changes;
         wave (&d, figure, waves[i].high, waves[i].low, waves[i].half);
