@@ -192,6 +192,53 @@ static enum err rehearse (const struct broker *b, struct call *c,
     return ERR_NONE;
 }
 
+/* ---- asked again, after a restart that has forgotten it ---- */
+
+static enum err not_ending (struct call *c)
+{
+    c->key = "token";
+    snprintf (c->detail, sizeof c->detail,
+              "slot %" PRIu64 " is not being ended", c->in->relieve.token);
+    return ERR_NOT_FOUND;
+}
+
+/* All slots of its tree. */
+static void name_ending (const struct broker *b, const struct lease *l,
+                         struct relief *r)
+{
+    for (struct lease *at = lease_next_of_tree (&b->leases, l, NULL); at;
+         at = lease_next_of_tree (&b->leases, l, at))
+        kill_target (&r->kill, &b->leases, at);
+    r->kill.deadline = l->until;
+    copy_text (r->project, sizeof r->project, l->r.project);
+    copy_text (r->label, sizeof r->label, l->r.label);
+}
+
+/* It is over: how many slots that were nobody knows any more. */
+static void name_ended (uint64_t token, struct relief *r)
+{
+    r->kill.targets = resized (NULL, 1, sizeof *r->kill.targets);
+    r->kill.targets[r->kill.count++] =
+        (struct target){.token = token, .tree = true, .leader = true};
+}
+
+static enum err resume (struct broker *b, const struct pool *pool,
+                        struct call *c)
+{
+    uint64_t token = c->in->relieve.token;
+    const struct lease *l = leases_find (&b->leases, token);
+    struct relief r = relief_of (c, pool);
+
+    if (token >= b->next_token || (l && l->r.state == LEASE_ACTIVE))
+        return not_ending (c);
+    r.victim.token = token;
+    if (l)
+        name_ending (b, l, &r);
+    else
+        name_ended (token, &r);
+    return report (b, c, keep (&b->reliefs, &r));
+}
+
 /* ---- do it ---- */
 
 static void log_relieve (const struct call *c, const struct relief *r,
@@ -229,6 +276,8 @@ enum err on_relieve (struct broker *b, struct call *c)
         return e;
     if (in->dry_run)
         return rehearse (b, c, pool);
+    if (in->kill && in->token)
+        return resume (b, pool, c);
     r = relief_of (c, pool);
     if (in->kill && !enforce_now (b, pool, in->reason, c->now, c->out))
         return nobody (c, pool);

@@ -4,6 +4,7 @@ says of itself what the test wants; on the own host there are real agents."""
 import json
 import os
 import re
+import signal
 import time
 
 from harness import CONFIG, alive, free_port, main, wait_until
@@ -137,6 +138,28 @@ def relieve_kill_ends_the_newest_of_the_lowest_priority(place):
     code, out, err = place.run("slotbus", "relieve", "--kill")
     assert code != 0 and "nobody may be ended on" in err, (code, out, err)
     assert high.process.poll() is None
+
+
+@day
+def relieve_kill_that_waits_across_a_restart_ends_no_other_one(place):
+    place.configure(timing=FAST)
+    broker = place.broker()
+    who = supervisor(place)
+    agents = [agent(place, who, label) for label in ("old", "mid", "new")]
+    wait_until(lambda: [bool(a.get("pid")) for a in row_of(place, "p")["agents"]] == [True] * 3, "all trees are known")
+    relieve = place.start("slotbus", "relieve", "--kill")
+    broker.wait_line(r"victim .* token=3 ")
+    relieve.signal(signal.SIGSTOP)          # it hears of the end from the next broker
+    broker.wait_line(r"ended .* token=3 ")
+    broker.signal(signal.SIGKILL)
+    broker.wait_exit()
+    after = place.broker()
+    wait_until(lambda: row_of(place, "p")["held"] == 2, "all is known again")
+    relieve.signal(signal.SIGCONT)
+    assert relieve.wait_exit() == 0, relieve.text()
+    out = relieve.text("stdout")
+    assert re.match(r"Ended p new \(slot 3\) on \S+: priority 5, newest\n   1 slot released", out), out
+    assert alive(agents[0][1]) and alive(agents[1][1]) and "victim" not in after.text()
 
 
 @day

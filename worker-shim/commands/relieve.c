@@ -39,6 +39,7 @@ enum { FIRST_POLL_MS = 20, LAST_POLL_MS = 250 };
 
 struct wish {
     struct msg_relieve relieve;
+    struct msg_relieve_ok ok; // the first answer, and how far that is
     bool json;
 };
 
@@ -70,15 +71,30 @@ static int read_wish (struct wish *w, int argc, char **argv)
     return 0;
 }
 
+/* Once a victim is named, it is about that one: whoever answers next may have
+ * been started since, and knows no more than the token. */
+static void take_answer (struct wish *w, const struct msg_relieve_ok *ok)
+{
+    if (!w->ok.id)
+        w->ok = *ok;
+    w->relieve.token = w->ok.token;
+    w->ok.done = ok->done;
+    w->ok.released = ok->released;
+    w->ok.unkillable = ok->unkillable;
+}
+
 /* Asking again is how its end is heard of; it does not hurry anything. */
-static int poll (struct ask *a, const struct wish *w)
+static int poll (struct ask *a, struct wish *w)
 {
     unsigned wait_ms = FIRST_POLL_MS;
     int status;
 
     for (;;) {
         status = ask_call (a, VERB_RELIEVE, &w->relieve, VERB_RELIEVE_OK);
-        if (status || w->relieve.dry_run || ask_answer (a)->relieve_ok.done)
+        if (status)
+            return status;
+        take_answer (w, &ask_answer (a)->relieve_ok);
+        if (w->relieve.dry_run || w->ok.done)
             return status;
         usleep (wait_ms * 1000);
         if (wait_ms < LAST_POLL_MS)
@@ -135,8 +151,10 @@ static void say_shrunk (const struct msg_relieve_ok *ok, bool dry_run)
                            sizeof slots));
 }
 
-static int report (const struct wish *w, const struct msg_relieve_ok *ok)
+static int report (const struct wish *w)
 {
+    const struct msg_relieve_ok *ok = &w->ok;
+
     if (w->json)
         render_relieved (stdout, ok, w->relieve.dry_run);
     else if (w->relieve.kill)
@@ -163,7 +181,7 @@ static int run_relieve (int argc, char **argv)
         return status;
     status = poll (a, &wish);
     if (status == 0)
-        status = report (&wish, &ask_answer (a)->relieve_ok);
+        status = report (&wish);
     ask_close (a);
     return status;
 }

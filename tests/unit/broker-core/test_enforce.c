@@ -955,6 +955,61 @@ static void relieve_joins_what_a_kill_has_begun (void **state)
     world_destroy (w);
 }
 
+static const struct msg_relieve_ok *resume (struct world *w, uint64_t id,
+                                            uint64_t token)
+{
+    message_init (&w->st->msg, VERB_RELIEVE);
+    w->st->msg.relieve.id = id;
+    w->st->msg.relieve.kill = true;
+    w->st->msg.relieve.token = token;
+    stage_tell (w->st, w->admin);
+    return stage_got (w->st, w->admin, VERB_RELIEVE_OK);
+}
+
+/* Its victim ends before or after the broker that knew of it. */
+static void relieve_across_a_restart_ends_no_other_one (void **state)
+{
+    struct world *w = world_create (8);
+    struct actor *p = project (w, "p", 5);
+    const struct msg_relieve_ok *ok;
+    struct tree *old = start (w, p, 1), *mid = start (w, p, 1);
+    struct tree *new = start (w, p, 1);
+    (void) state;
+
+    sample (w);
+    relieve (w, 7, true, false);
+    pass (w, 3000);
+    assert_true (new->gone);
+    stage_restart (w->st);
+    ok = resume (w, 7, new->token);
+    assert_int_equal (ok->token, new->token);
+    assert_true (ok->done);
+    assert_int_equal (ok->released, 1);
+    pass (w, 3000);
+    assert_int_equal (w->stops, 1);
+
+    relieve (w, 8, true, false);
+    pass (w, 500);
+    assert_true (mid->stopped && !mid->gone);
+    stage_restart (w->st);
+    ok = resume (w, 8, mid->token);
+    assert_int_equal (ok->token, mid->token);
+    assert_string_equal (ok->project, "p");
+    assert_false (ok->done);
+    pass (w, 3000);
+    ok = resume (w, 8, mid->token);
+    assert_true (ok->done);
+    assert_int_equal (ok->released, 1);
+    assert_int_equal (w->stops, 2);
+
+    resume (w, 9, old->token);
+    stage_assert_refused (w->st, w->admin, ERR_NOT_FOUND);
+    resume (w, 10, 1000000);
+    stage_assert_refused (w->st, w->admin, ERR_NOT_FOUND);
+    assert_int_equal (w->stops, 2);
+    world_destroy (w);
+}
+
 static void relieve_is_refused_where_it_means_nothing (void **state)
 {
     struct world *w = world_create (8);
@@ -1141,6 +1196,7 @@ int main (void)
         cmocka_unit_test (relieve_shrinks_the_pool_once),
         cmocka_unit_test (relieve_ends_the_next_victim_and_says_how_far_it_is),
         cmocka_unit_test (relieve_joins_what_a_kill_has_begun),
+        cmocka_unit_test (relieve_across_a_restart_ends_no_other_one),
         cmocka_unit_test (relieve_is_refused_where_it_means_nothing),
         cmocka_unit_test (victims_are_those_that_were_needed),
     };
