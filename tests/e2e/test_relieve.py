@@ -45,6 +45,8 @@ class Host(Session):
         self.seq += 1
         self.call("STARTED", "OK", session=self.session, seq=self.seq, tokens=[token], pid=4711)
         self.trees[token] = gib
+        until = time.monotonic() + 0.01     # the next one is newer, in ms
+        wait_until(lambda: time.monotonic() > until, "a moment passes", meanwhile=self.keep)
         return token
 
     def stopped(self):
