@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Real trees that fork and grow over their limit are ended as a whole, however
 well the host is, and nobody else is."""
+import json
 import os
 import sys
 
@@ -37,6 +38,12 @@ time.sleep(60)' "$@"
 BREED, MB_EACH, LIMIT = 12, 8, 40
 
 
+def ended_as(place, token):
+    code, out, err = place.run("slotbus", "history", "consilio", "--json")
+    assert code == 0, err
+    return next((run["outcome"] for run in json.loads(out)["runs"] if run["token"] == token), None)
+
+
 def tree_runs_away(place, level):
     """A tree that grows over its memory_limit while the host is so."""
     used = os.statvfs("/")
@@ -71,6 +78,7 @@ def tree_runs_away(place, level):
     host.broker.wait_line(r"ended    host=.* project=consilio token=%d released=1 " % token)
     assert host.saved() == ["consilio %d agent-2: %s" % (token, victim.group(2))], host.saved()
     assert len(host.said("victim")) == 1 and not host.said("unkillable")
+    wait_until(lambda: ended_as(place, token) == "killed", "it is in the history")
     assert all(map(alive, strangers)) and len(watch.trees()) == 2
     assert status(place)["health"]["level"] == level, status(place)
 
