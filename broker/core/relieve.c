@@ -209,7 +209,8 @@ static void name_ending (const struct broker *b, const struct lease *l,
     for (struct lease *at = lease_next_of_tree (&b->leases, l, NULL); at;
          at = lease_next_of_tree (&b->leases, l, at))
         kill_target (&r->kill, &b->leases, at);
-    r->kill.deadline = l->until;
+    if (l->r.state == LEASE_KILLING) // else nobody waits for it
+        r->kill.deadline = l->until;
     copy_text (r->project, sizeof r->project, l->r.project);
     copy_text (r->label, sizeof r->label, l->r.label);
 }
@@ -229,7 +230,8 @@ static enum err resume (struct broker *b, const struct pool *pool,
     const struct lease *l = leases_find (&b->leases, token);
     struct relief r = relief_of (c, pool);
 
-    if (token >= b->next_token || (l && l->r.state == LEASE_ACTIVE))
+    if (token >= b->next_token ||
+        (l && l->r.state != LEASE_KILLING && l->r.state != LEASE_LIMBO))
         return not_ending (c);
     r.victim.token = token;
     if (l)
