@@ -335,14 +335,15 @@ static void answer_asked (struct broker *b, int64_t now, struct outbox *out)
 }
 
 /* What the round found empty. */
-static void sweep (struct broker *b, struct outbox *out)
+static void sweep (struct broker *b, int64_t now, struct outbox *out)
 {
     for (struct project *p; (p = projects_empty (&b->projects));) {
         publish_project_gone (b, p, out);
         dispatch_forget_project (&b->dispatch, p);
         projects_remove (&b->projects, p);
     }
-    for (struct pool *pool; (pool = pools_empty (&b->pools));) {
+    for (struct pool *pool;
+         (pool = pools_empty (&b->pools, b->settings.grant_burst, now));) {
         publish_pool_gone (b, pool, out);
         dispatch_forget_pool (&b->dispatch, pool);
         pools_remove (&b->pools, pool);
@@ -354,5 +355,5 @@ void broker_round (struct broker *b, int64_t now, struct outbox *out)
     round_serve (b, now, out);
     answer_asked (b, now, out);
     publish_changes (b, now, out);
-    sweep (b, out);
+    sweep (b, now, out);
 }

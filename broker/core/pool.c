@@ -86,12 +86,30 @@ void pools_configure (struct pools *p, const struct settings *settings)
         p->at[i]->max_slots = max_for (p->at[i], settings);
 }
 
-struct pool *pools_empty (const struct pools *p)
+static void fill (struct pool *p, unsigned burst, int64_t now)
+{
+    int64_t full = (int64_t) burst * 1000;
+
+    if (now > p->bucket_at) {
+        int64_t passed = now - p->bucket_at;
+
+        /* An hour fills any bucket out of any debt: no product overflows. */
+        p->bucket += burst * (passed < 3600000 ? passed : 3600000);
+        p->bucket_at = now;
+    }
+    if (p->bucket > full)
+        p->bucket = full;
+}
+
+struct pool *pools_empty (const struct pools *p, unsigned burst, int64_t now)
 {
     for (size_t i = 1; i < p->count; i++) {
         struct pool *pool = p->at[i];
 
-        if (!pool->in_use && !pool->waiting && !pool->sessions)
+        if (pool->in_use || pool->waiting || pool->sessions)
+            continue;
+        fill (pool, burst, now);
+        if (pool->bucket == (int64_t) burst * 1000)
             return pool;
     }
     return NULL;
@@ -125,21 +143,6 @@ void pools_clear (struct pools *p)
 unsigned pool_effective (const struct pool *p)
 {
     return response_effective (&p->response, p->max_slots);
-}
-
-static void fill (struct pool *p, unsigned burst, int64_t now)
-{
-    int64_t full = (int64_t) burst * 1000;
-
-    if (now > p->bucket_at) {
-        int64_t passed = now - p->bucket_at;
-
-        /* An hour fills any bucket out of any debt: no product overflows. */
-        p->bucket += burst * (passed < 3600000 ? passed : 3600000);
-        p->bucket_at = now;
-    }
-    if (p->bucket > full)
-        p->bucket = full;
 }
 
 /* A grant that the bucket can hold waits until it is there; a larger one

@@ -88,8 +88,9 @@ void pools_configure (struct pools *p, const struct settings *settings);
 void pools_size (struct pools *p, struct pool *pool, unsigned cores,
                  uint64_t memory_bytes, const struct settings *settings);
 bool pools_is_own (const struct pools *p, const struct pool *pool);
-/* One that the last tally found empty, never the first; NULL: there is none. */
-struct pool *pools_empty (const struct pools *p);
+/* One that the last tally found empty and that has its whole pace again, so that
+ * it is as a new one; never the first. NULL: there is none. */
+struct pool *pools_empty (const struct pools *p, unsigned burst, int64_t now);
 /* Forget it. */
 void pools_remove (struct pools *p, struct pool *pool);
 void pools_clear (struct pools *p);

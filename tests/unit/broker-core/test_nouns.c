@@ -219,11 +219,28 @@ static void pools_are_bounded_and_the_own_host_stays (void **state)
     assert_null (pools_have (&pools, "one more", &settings, 0));
     assert_non_null (pools_have (&pools, "vm7", &settings, 0));
     pools.at[9]->in_use = 1;
-    for (struct pool *pool; (pool = pools_empty (&pools));)
+    for (struct pool *pool; (pool = pools_empty (&pools, 0, 0));)
         pools_remove (&pools, pool);
     assert_int_equal (pools.count, 2);
     assert_string_equal (pools.at[0]->host, "vm0");
     assert_string_equal (pools.at[1]->host, "vm9");
+    pools_clear (&pools);
+}
+
+/* Who leaves and returns in the same second is not given a second's worth of
+ * slots once more. */
+static void pool_stays_until_its_pace_is_whole (void **state)
+{
+    struct settings settings = {.max_slots = 10, .grant_burst = 8};
+    struct pools pools = {0};
+    struct pool *pool;
+    (void) state;
+
+    pools_have (&pools, "vm0", &settings, 0);
+    pool = pools_have (&pools, "vm1", &settings, 0);
+    pool_spend (pool, 8, 8, 0);
+    assert_null (pools_empty (&pools, 8, 999));
+    assert_ptr_equal (pools_empty (&pools, 8, 1000), pool);
     pools_clear (&pools);
 }
 
@@ -307,6 +324,7 @@ int main (void)
         cmocka_unit_test (open_requests_are_as_many_as_may_wait),
         cmocka_unit_test (pace_fills_the_bucket_within_a_second),
         cmocka_unit_test (pools_are_bounded_and_the_own_host_stays),
+        cmocka_unit_test (pool_stays_until_its_pace_is_whole),
         cmocka_unit_test (configured_projects_stay_and_others_go),
         cmocka_unit_test (near_miss_is_one_or_two_letters_away),
         cmocka_unit_test (only_the_newest_kills_are_remembered),
