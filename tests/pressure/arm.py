@@ -6,11 +6,12 @@ As pid 1 of a pid and mount namespace (`unshare --pid --mount --fork
 it. Everything but itself is inside the ground's cgroup. It writes what happens
 on stdout, a line of JSON each:
 
-  {"is": "bystander", "status": N}            it should not have ended
+  {"is": "bystander", "status": N}    it should not have ended
+  {"is": "guard", "status": N}        nor should this
+  {"is": "supervisor", "status": N}   one that did not get to its end
   {"is": "agent", "item": N, "attempt": N, "status": N, "cpu_s": X,
-   "saved": B, "covered_s": X}                            one that ended; 0: its work is done
-  {"is": "supervisor", "status": N}           one that did not get to its end
-  {"is": "end"}                               all the work is done
+   "saved": B, "covered_s": X}        one that ended; 0: its work is done
+  {"is": "end"}                       all the work is done
 """
 import json
 import os
@@ -20,7 +21,7 @@ import sys
 import time
 
 import agent
-from ground import write
+from ground import read, write
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROJECTS = ("consilio", "openhorizon", "odin")
@@ -84,7 +85,9 @@ class Arm:
             write(json.dumps(self.config), self.home, "slots.yaml")
             started = self.start([self.programs + "/broker/slotbus-broker", "--private", "--config", self.home + "/slots.yaml"],
                                  log="broker.log", env=self.env)
-            while " ready " not in open(self.home + "/broker.log").read():
+            while " ready " not in read(self.home, "broker.log"):
+                if started.poll() is not None:
+                    sys.exit("the broker does not start:\n" + read(self.home, "broker.log"))
                 time.sleep(0.02)
             return started
         return None

@@ -46,26 +46,31 @@ def field(text, name):
 
 
 class Ground:
-    """Made by root, or where a user may; `end` removes it with all in it."""
+    """`make` by root, or where a user may; `end` removes it with all in it."""
 
     def __init__(self, name, limit_bytes):
         where = mounts()
-        self.limit = limit_bytes
+        self.name, self.limit = name, limit_bytes
         self.v1 = "memory" in where
-        self.folders = []
-        try:
-            if not self.v1:
-                write("+memory", where[""], "cgroup.subtree_control")
-            for hierarchy in ("memory", "cpuacct", ""):
-                if hierarchy in where:
-                    self.folders.append(os.path.join(where[hierarchy], name))
-                    os.mkdir(self.folders[-1])
+        self.root = where.get("")       # of version 2
+        self.folders = [os.path.join(where[hierarchy], name) for hierarchy in ("memory", "cpuacct", "") if hierarchy in where]
+        if self.folders:
             self.memory = self.folders[0]
             self.cpu = self.folders[1] if "cpuacct" in where else self.folders[-1]
+
+    def make(self):
+        if not self.folders:
+            raise Unavailable("there are no cgroups")
+        try:
+            if not self.v1:
+                write("+memory", self.root, "cgroup.subtree_control")
+            for folder in self.folders:
+                os.mkdir(folder)
             self.set_limit()
-        except (OSError, KeyError) as why:
+        except OSError as why:
             self.end()
             raise Unavailable("no cgroup with a memory limit can be made here: %s" % why)
+        return self
 
     def set_limit(self):
         write(self.limit, self.memory, "memory.limit_in_bytes" if self.v1 else "memory.max")
@@ -98,7 +103,7 @@ class Ground:
 
     def end(self, within=10):
         """Nothing of it is left: its processes have ended, or end now."""
-        for folder in self.folders:
+        for folder in reversed(self.folders):   # version 2 can kill
             until = time.monotonic() + within
             while os.path.isdir(folder) and not self.remove(folder) and time.monotonic() < until:
                 time.sleep(0.02)
