@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MPL-2.0
-"""usage: agent.py FOLDER SEED NUMBER ATTEMPT
+"""usage: agent.py FOLDER SEED NUMBER ATTEMPT leaks|sound
 
 One agent: real memory, touched and held, and real CPU. It works in phases,
-mostly waiting as agents do, and ends with 0 when its work is done. What it is,
-follows from SEED and NUMBER alone (class Plan). One that leaks (ATTEMPT 1 of
-the plan's leaker) never gets beyond the middle and grows without end.
+mostly waiting as agents do, and ends with 0 when its work is done. What that
+is, follows from SEED and NUMBER alone (class Plan). One that leaks never gets
+beyond the middle, and grows without end.
 
 SIGUSR1 is a notice: it saves its state in FOLDER/checkpoint and works no more,
 since it is about to be ended. SIGTERM: it saves, if it has not, and ends. The
@@ -22,7 +22,6 @@ MIB = 1 << 20
 STEP = 0.010            # seconds of CPU; then it waits
 SAVING = 0.020          # seconds of CPU that a save takes
 LOADING = 20            # MiB/s: what was saved is read back
-LEAK = 5                # MiB/s at most
 CHECKPOINT = "checkpoint"
 
 
@@ -119,7 +118,7 @@ class Agent:
         self.began = time.process_time()
         while self.step < plan.steps:
             if leaks and self.step >= plan.steps // 2:
-                self.memory.hold(len(self.memory.held) + max(1, int(LEAK * (plan.wait + STEP))))
+                self.memory.hold(len(self.memory.held) + 1)
             else:
                 self.memory.hold(plan.mib(self.step))
                 self.step += 1

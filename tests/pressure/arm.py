@@ -96,7 +96,7 @@ class Arm:
 
     def begin(self, project, item, attempt):
         words = [sys.executable, "-S", "-E", "-B", os.path.join(HERE, "agent.py"), ".", str(self.seed), str(item), str(attempt),
-                 "leaks" if item == self.leaker and attempt == 1 else "-"]
+                 "leaks" if item == self.leaker and attempt == 1 else "sound"]
         if self.guard == "slotbus":
             words = [self.programs + "/worker-shim/slotbus", "run", "-p", project, "-l", "item-%d" % item, "--"] + words
         env = {**self.env, "SLOTBUS_SUPERVISOR": str(os.getpid())}
