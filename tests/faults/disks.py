@@ -78,7 +78,7 @@ def full(place, count):
         tokens = shim.granted(6)
         at = len(brokers[-1].lines["stderr"])
         disk.fill()
-        brokers[-1].wait_line(r"\] disk ", start=at)
+        brokers[-1].wait_line(r"\] disk +full=true", start=at)
         seq = shim.request(2)
         assert shim.wait("QUEUED", seq=seq)["reason"] == "DISK"
         for token in tokens[:3]:
