@@ -11,6 +11,7 @@
 
 #include <inttypes.h>
 
+#include "core/endings.h"
 #include "core/ledger.h"
 
 enum { UNNAMED_BEATS = 2 };
@@ -133,8 +134,7 @@ static bool is_news (const struct lease *l)
             (l->r.state == LEASE_KILLING && lease_came_back (l)));
 }
 
-/* What was granted and not acknowledged, request by request; and what must
- * be ended, until it is. */
+/* What was granted and not acknowledged, request by request. */
 static void list_news (const struct broker *b, const struct session *s,
                        struct msg_beat_ok *ok)
 {
@@ -146,8 +146,6 @@ static void list_news (const struct broker *b, const struct session *s,
     for (size_t i = 0; i < count; i++) {
         const struct lease_record *r = &leases[i]->r;
 
-        if (r->state == LEASE_KILLING)
-            u64s_add (&ok->stops, r->token);
         if (!is_news (leases[i]) || r->first == last ||
             ok->grants_count == most)
             continue;
@@ -169,6 +167,7 @@ static enum err beat_ok (struct broker *b, struct call *c,
     ok->epoch = b->meta.epoch;
     ok->seq = s->beat_seq;
     list_news (b, s, ok);
+    endings_list (b, s, ok);
     ok->reclaim = s->reclaim;
     ok->idle_ms = s->reclaim ? (uint64_t) b->settings.reclaim_idle_ms : 0;
     s->reclaim = 0;

@@ -421,8 +421,7 @@ static void log_victim (const struct pool *pool, const struct lease *l,
                     outbox_quoted (reason, why, sizeof why));
 }
 
-/* Quickly where memory is short: but a session that cannot be spoken to
- * hears of it with its next BEAT_OK, and takes the usual time. */
+/* Quickly where memory is short. */
 static struct ending how_to_end (const struct broker *b, bool quickly,
                                  const char *reason)
 {
@@ -470,7 +469,8 @@ static void end_victim (struct broker *b, struct pool *pool,
     for (uint32_t i = 0; i < tokens.count; i++)
         kill_target (&e->kill, &b->leases,
                      leases_find (&b->leases, tokens.at[i]));
-    e->kill.deadline = endings_end (b, s, &how, now);
+    e->kill.deadline =
+        now + settings_ending (&b->settings, how.notice, how.grace);
     log_victim (pool, l, reason, out);
     endings_begin (b, s, &tokens, &how, now, out);
 }

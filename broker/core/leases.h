@@ -61,7 +61,8 @@ struct lease {
     int64_t until;    // LIMBO: when time alone releases it;
                       // KILLING: from when on it is taken for unkillable
     int64_t beaten;   // LIMBO: last beat of who held it
-    uint64_t kill;    // KILLING: by which KILL
+    uint64_t kill;    // KILLING: by which KILL,
+    struct row_ending ending; // and what its STOP said; `count` is not used
     bool rebooted;    // LIMBO: of a boot that is over
     bool damaged;     // nobody knows whose
     struct conduct conduct;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/answers.h"
+#include "core/endings.h"
 #include "core/forecast.h"
 #include "core/ledger.h"
 #include "core/memory.h"
@@ -176,10 +177,10 @@ static void resume_lease (struct broker *b, struct lease *l, int64_t now,
     }
     if (l->r.state != LEASE_LIMBO && !held)
         ledger_orphan (b, l, until, now, now, out);
-    l->until = l->r.state == LEASE_KILLING
-                   ? now + settings_usual_ending (&b->settings)
-                   : until;
+    l->until = until;
     l->beaten = now;
+    if (l->r.state == LEASE_KILLING)
+        endings_resume (b, l, now);
 }
 
 /* Requests that nobody waits for any more, and the like. */

@@ -158,11 +158,6 @@ int64_t settings_ending (const struct settings *s, int64_t notice,
     return notice + grace + s->timing.kill_confirm + 2 * s->timing.beat;
 }
 
-int64_t settings_usual_ending (const struct settings *s)
-{
-    return settings_ending (s, s->timing.notice, s->timing.grace);
-}
-
 char *settings_describe (const struct settings *s, char *ret_text, size_t size)
 {
     const struct timing *t = &s->timing;

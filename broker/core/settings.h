@@ -86,8 +86,6 @@ const char *settings_check (const struct settings *s);
  * spoken to hears of it with his next BEAT_OK, and REAPED may come as late. */
 int64_t settings_ending (const struct settings *s, int64_t notice,
                          int64_t grace);
-/* The same, with the usual notice and grace. */
-int64_t settings_usual_ending (const struct settings *s);
 /* What the timing means, in a sentence for the log; returns ret_text. */
 char *settings_describe (const struct settings *s, char *ret_text, size_t size);
 /* Another max_slots: what hangs on it by `auto` follows. */

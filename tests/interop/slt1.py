@@ -456,9 +456,12 @@ class Session:
         for seq in beat_ok.get("expired", []):
             self._close(seq, {"verb": "ERROR", "re": "REQUEST", "seq": seq, "error": "EXPIRED"})
             self.acks.setdefault(seq, None)
-        if beat_ok.get("stops"):
-            self._take_stop({"verb": "STOP", "tokens": beat_ok["stops"],
-                             "notice_ms": self.welcome.get("notice_ms", 0),
+        stops = beat_ok.get("stops", [])
+        for row in beat_ok.get("endings", []):
+            self._take_stop({**row, "verb": "STOP", "tokens": stops[:row["count"]]})
+            stops = stops[row["count"]:]
+        if stops:                        # unknown to the broker
+            self._take_stop({"verb": "STOP", "tokens": stops,
                              "grace_ms": self.welcome.get("grace_ms", 0)})
 
     def _take_grant(self, grant):

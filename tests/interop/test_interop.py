@@ -210,8 +210,7 @@ def a_kill_reaches_the_holder_and_ends_when_it_has_proved(place, wire):
     assert done["done"]
     equal((done["agents"], done["terminated"], done["slots"], done["released"], done["cancelled"]),
           (1, 1, 3, 3, 1))
-    if wire is Dealer:
-        equal(asked[0].get("reason"), "a test")
+    equal(asked[0].get("reason"), "a test")
     equal((asked[0]["notice_ms"], asked[0]["grace_ms"]), (50, 200))
     until(lambda: session.requests[waiting].closed, session, what="the request's end")
     until(lambda: not session.slots, session, what="nothing held")

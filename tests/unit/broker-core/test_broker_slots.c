@@ -346,6 +346,128 @@ static void slot_of_a_killed_tree_is_free_only_when_it_is_reaped (void **state)
     stage_destroy (st);
 }
 
+/* A run of that project's own slot: a tree that KILL ends. */
+static void start_one (struct stage *st, struct actor *a)
+{
+    uint64_t token = st->highest + 1;
+
+    act_request (st, a, 1);
+    act_beat (st, a);
+    act_started (st, a, token);
+}
+
+static void kill_one (struct stage *st, struct actor *admin, uint64_t token,
+                      const char *reason, bool supervisor)
+{
+    make_kill (st, 100 + token, "a");
+    st->msg.kill.token = token;
+    st->msg.kill.grace_ms = 700;
+    st->msg.kill.supervisor = supervisor;
+    copy_text (st->msg.kill.reason, sizeof st->msg.kill.reason, reason);
+    stage_tell (st, admin);
+}
+
+static const struct msg_beat_ok *beat_ok_of (struct stage *st, struct actor *a)
+{
+    act_beat (st, a);
+    return stage_got (st, a, VERB_BEAT_OK);
+}
+
+static void stop_is_repeated_with_all_that_it_said (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_shim (st, "a"), *admin = stage_admin (st);
+    const struct msg_beat_ok *ok;
+    (void) state;
+
+    a->peer.path.req = true; // nothing is pushed to it
+    for (int i = 0; i < 4; i++)
+        start_one (st, a);
+    kill_one (st, admin, 1, "too slow", false);
+    kill_one (st, admin, 2, "too slow", false);
+    kill_one (st, admin, 4, "in the way", true);
+    u64s_add (&a->holds, 99);
+    for (int i = 0; i < 3; i++) { // whichever it begins with
+        uint64_t count = 0;
+
+        ok = beat_ok_of (st, a);
+        assert_int_equal (ok->stops.count, 4);
+        for (uint32_t e = 0; e < ok->endings_count; e++) {
+            const struct row_ending *row = &ok->endings[e];
+            bool last = ok->stops.at[count] == 4;
+
+            assert_int_equal (row->notice_ms, 10000);
+            assert_int_equal (row->grace_ms, 700);
+            assert_int_equal (row->supervisor, last);
+            assert_string_equal (row->reason, last ? "in the way" : "too slow");
+            count += row->count;
+        }
+        assert_int_equal (count, 3);
+        assert_int_equal (ok->stops.at[3], 99); // of which nothing is said
+    }
+    stage_destroy (st);
+}
+
+static void stop_of_a_broker_before_is_repeated_with_the_usual_times (void **s)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_shim (st, "a"), *admin = stage_admin (st);
+    const struct msg_beat_ok *ok;
+    (void) s;
+
+    start_one (st, a);
+    kill_one (st, admin, 1, "too slow", true);
+    stage_restart (st);
+    ok = beat_ok_of (st, a);
+    assert_int_equal (ok->stops.count, 1);
+    assert_int_equal (ok->endings_count, 1);
+    assert_int_equal (ok->endings[0].count, 1);
+    assert_int_equal (ok->endings[0].notice_ms, 10000);
+    assert_int_equal (ok->endings[0].grace_ms, 10000);
+    assert_false (ok->endings[0].supervisor);
+    assert_string_equal (ok->endings[0].reason, "");
+    stage_destroy (st);
+}
+
+static void more_endings_than_fit_come_with_the_next_beats (void **state)
+{
+    enum { TREES = 150 };
+    struct stage *st = stage_create (TREES);
+    struct actor *a, *admin = stage_admin (st);
+    struct u64s told = {0};
+    (void) state;
+
+    st->settings.max_per_project_auto = false;
+    st->settings.max_per_project = TREES;
+    broker_reload (st->b, &st->settings, st->now, st->out);
+    a = stage_shim (st, "a");
+    for (uint64_t token = 1; token <= TREES; token++)
+        start_one (st, a);
+    for (uint64_t token = 1; token <= TREES; token++) {
+        char reason[32];
+
+        snprintf (reason, sizeof reason, "reason %d", (int) token);
+        kill_one (st, admin, token, reason, false);
+    }
+    for (int i = 0; i < 3; i++) {
+        const struct msg_beat_ok *ok = beat_ok_of (st, a);
+
+        assert_int_equal (ok->endings_count, 64);
+        assert_int_equal (ok->stops.count, 64);
+        for (uint32_t t = 0; t < ok->stops.count; t++) {
+            char reason[32];
+
+            snprintf (reason, sizeof reason, "reason %d",
+                      (int) ok->stops.at[t]);
+            assert_string_equal (ok->endings[t].reason, reason);
+            if (!u64s_has (&told, ok->stops.at[t]))
+                u64s_add (&told, ok->stops.at[t]);
+        }
+    }
+    assert_int_equal (told.count, TREES);
+    stage_destroy (st);
+}
+
 static void what_does_not_end_is_reported_as_unkillable (void **state)
 {
     struct stage *st = stage_create (10);
@@ -1086,6 +1208,10 @@ int main (void)
         cmocka_unit_test (kill_frees_a_projects_reservations_and_wakes_waiters),
         cmocka_unit_test (slot_of_a_killed_tree_is_free_only_when_it_is_reaped),
         cmocka_unit_test (what_does_not_end_is_reported_as_unkillable),
+        cmocka_unit_test (stop_is_repeated_with_all_that_it_said),
+        cmocka_unit_test (
+            stop_of_a_broker_before_is_repeated_with_the_usual_times),
+        cmocka_unit_test (more_endings_than_fit_come_with_the_next_beats),
         cmocka_unit_test (bound_slots_are_revoked_and_say_inside_whom),
         cmocka_unit_test (slots_of_one_tree_are_one_agent_and_end_together),
         cmocka_unit_test (kill_of_a_run_before_started_waits_for_its_holder),

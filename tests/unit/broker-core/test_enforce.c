@@ -340,6 +340,39 @@ static void one_that_cannot_be_ended_is_reported_and_the_next_is_due (void **s)
     world_destroy (w);
 }
 
+/* It is told as much as others are, with its next BEAT_OK. */
+static void who_is_not_spoken_to_is_ended_as_quickly (void **s)
+{
+    struct world *w = world_create (4);
+    struct actor *p = project (w, "p", 5);
+    const struct msg_beat_ok *ok;
+    struct tree *slow;
+    (void) s;
+
+    p->peer.path.req = true;
+    act_beat (w->st, p);
+    start (w, p, 5);
+    start (w, p, 5);
+    slow = start (w, p, 5);
+    slow->dies = NEVER;
+    w->others = 82;
+    stage_sleep (w->st, 1);
+    sample (w);
+    assert_null (stage_got (w->st, p, VERB_STOP));
+    act_beat (w->st, p);
+    ok = stage_got (w->st, p, VERB_BEAT_OK);
+    assert_int_equal (ok->stops.at[0], slow->token);
+    assert_int_equal (ok->endings[0].notice_ms, 2000);
+    assert_int_equal (ok->endings[0].grace_ms, 2000);
+    assert_string_equal (ok->endings[0].reason,
+                         "memory 97.0% of 95%: priority 5, newest");
+    pass (w, 18000); // notice, grace, kill_confirm and two beats
+    assert_int_equal (w->stops, 1);
+    pass (w, 7000); // the next one hears of it when it beats
+    assert_int_equal (w->stops, 2);
+    world_destroy (w);
+}
+
 static void what_is_critical_by_hysteresis_alone_costs_nobody (void **state)
 {
     struct world *w = world_create (4);
@@ -1168,6 +1201,7 @@ int main (void)
             next_one_waits_until_all_has_settled_and_was_measured),
         cmocka_unit_test (
             one_that_cannot_be_ended_is_reported_and_the_next_is_due),
+        cmocka_unit_test (who_is_not_spoken_to_is_ended_as_quickly),
         cmocka_unit_test (what_is_critical_by_hysteresis_alone_costs_nobody),
         cmocka_unit_test (stale_figures_kill_nobody),
         cmocka_unit_test (
