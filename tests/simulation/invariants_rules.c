@@ -122,6 +122,35 @@ void rules_said_release (struct sim *s, int shim, const struct msg_release *m)
     }
 }
 
+/* Is all that it runs under being ended by the word of this session's broker?
+ */
+static bool is_killing (const struct sim *s, const struct sim_keeper *k,
+                        uint64_t session)
+{
+    for (unsigned i = 0; i < k->under.count; i++) {
+        const struct lease_record *r = disk_lease (&s->disk, k->under.at[i]);
+
+        if (!r || r->state != LEASE_KILLING || r->session != session)
+            return false;
+    }
+    return true;
+}
+
+/* Who has not heard STOP hears of it by BEAT_OK, and its work can be saved. */
+static void check_notice (struct sim *s, const struct action *a,
+                          uint64_t session)
+{
+    const struct sim_keeper *k;
+
+    if (a->kind != ACT_KEEPER || a->packet->type != KEEPER_STOP ||
+        a->packet->notice_ms > 0)
+        return;
+    k = &s->keepers[handle_index (a->keeper)];
+    if (is_killing (s, k, session))
+        sim_violate (s, "token %llu is ended, and not given notice",
+                     LLU (k->under.at[0]));
+}
+
 void rules_deliver (struct sim *s, int shim, const struct msg *m)
 {
     struct sim_shim *sh = &s->shims[shim];
@@ -137,6 +166,10 @@ void rules_deliver (struct sim *s, int shim, const struct msg *m)
         sim_violate (s, "R7: %s heeds %s of session %llu, epoch %llu",
                      shim_label (s, shim), verb_name (m->verb), LLU (session),
                      LLU (epoch));
+    for (size_t i = before; i < actions_count (sh->out); i++) {
+        if (m->verb == VERB_BEAT_OK)
+            check_notice (s, actions_at (sh->out, i), session);
+    }
     if (m->verb == VERB_WELCOME) // maybe of another broker id, with its tokens
         closed_of (s, shim)->count = 0;
     if (m->verb == VERB_RELEASED && !alien)

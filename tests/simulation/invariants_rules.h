@@ -9,7 +9,8 @@
  * what a shim says that it still runs is known to a broker that learns; a
  * session that said BYE, or was succeeded, does not begin again; nobody is lost
  * whose BEAT waits to be read (R3); only what a shim has named or acknowledged
- * counts as arrived; each BEAT_OK says what is to be ended.
+ * counts as arrived; each BEAT_OK says what is to be ended, and who learns by it
+ * gives notice first.
  */
 #ifndef SIMULATION_INVARIANTS_RULES_H
 #define SIMULATION_INVARIANTS_RULES_H

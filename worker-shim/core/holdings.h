@@ -44,7 +44,8 @@ struct slot {
     uint64_t tree;         // first token of its run; 0 = it never had one
     bool reservation;      // goes on when the run that filled it ends
     bool give_up;          // killed or released: not kept when its run ends
-    bool revoked;          // BOUND, INHERITED: the broker wants it back
+    bool revoked;          // BOUND, INHERITED: the broker wants it back,
+    bool ended;            // and its supervisor was told to end
     bool lost;             // granted to a session that is over
     bool foreign;          // of another broker id: nobody is to hear of it
     bool stranger;         // RELEASING: never ours; a user named the token

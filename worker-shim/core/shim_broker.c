@@ -132,23 +132,66 @@ static bool awaits_return (struct shim *s)
     return false;
 }
 
+static struct stop stop_of (uint64_t notice_ms, uint64_t grace_ms,
+                            const char *reason)
+{
+    return (struct stop){
+        .notice_ms = (int64_t) notice_ms,
+        .grace_ms = (int64_t) grace_ms,
+        .reason = reason[0] ? reason : "stopped by the broker",
+    };
+}
+
 static void on_stop (struct shim *s, const struct msg_stop *in,
                      struct actions *out)
 {
-    struct stop how = {(int64_t) in->notice_ms, (int64_t) in->grace_ms,
-                       in->reason[0] ? in->reason : "stopped by the broker",
-                       in->supervisor, awaits_return (s)};
+    struct stop how = stop_of (in->notice_ms, in->grace_ms, in->reason);
 
+    how.supervisor = in->supervisor;
+    how.unsure = awaits_return (s);
     shim_stop_tokens (s, &in->tokens, &how, false, out);
 }
 
 /* ---- BEAT_OK ---- */
 
+/* The next `count` of them, if there are so many. */
+static uint32_t some_of (const struct u64s *all, uint32_t from, uint64_t count,
+                         struct u64s *ret_some)
+{
+    ret_some->count = 0;
+    while (from < all->count && ret_some->count < count)
+        u64s_add (ret_some, all->at[from++]);
+    return from;
+}
+
+/* What STOPs said, once more; behind that, what the broker knows nothing of
+ * and may have given to others: it ends at once. */
+static void repeat_stops (struct shim *s, const struct msg_beat_ok *in,
+                          bool unsure, struct actions *out)
+{
+    struct stop stray = {.grace_ms = s->tenure.grace_ms,
+                         .reason = "the broker does not know this slot",
+                         .unsure = unsure};
+    struct u64s tokens;
+    uint32_t from = 0;
+
+    for (uint32_t i = 0; i < in->endings_count; i++) {
+        const struct row_ending *row = &in->endings[i];
+        struct stop how = stop_of (row->notice_ms, row->grace_ms, row->reason);
+
+        how.supervisor = row->supervisor;
+        how.unsure = unsure;
+        from = some_of (&in->stops, from, row->count, &tokens);
+        shim_stop_tokens (s, &tokens, &how, true, out);
+    }
+    some_of (&in->stops, from, MAX_HELD, &tokens);
+    shim_stop_tokens (s, &tokens, &stray, true, out);
+}
+
 static void on_beat_ok (struct shim *s, const struct msg_beat_ok *in,
                         int64_t now, struct actions *out)
 {
-    struct stop how = {.grace_ms = s->tenure.grace_ms,
-                       .reason = "stopped by the broker"};
+    bool full = in->grants_count == sizeof in->grants / sizeof *in->grants;
 
     acks_settle (&s->acks, in->seq);
     for (uint32_t i = 0; i < in->grants_count; i++)
@@ -159,9 +202,7 @@ static void on_beat_ok (struct shim *s, const struct msg_beat_ok *in,
         acks_add (&s->acks, in->expired.at[i]); // it lists 64 at a time
     }
     // what came back and is to be ended is among the grants, if there is room
-    how.unsure = in->grants_count == sizeof in->grants / sizeof *in->grants &&
-                 awaits_return (s);
-    shim_stop_tokens (s, &in->stops, &how, true, out);
+    repeat_stops (s, in, full && awaits_return (s), out);
     if (!tenure_beat_ok (&s->tenure, in->seq))
         return;
     shim_arm_all (s, out);

@@ -15,13 +15,15 @@ static void reap_unknown (struct shim *s, uint64_t token, struct actions *out)
 }
 
 /* Its worker lives inside its supervisor: it can be told, not ended, unless
- * the supervisor is to go as well. */
-static void revoke (struct slot *slot, const struct stop *how,
+ * the supervisor is to go as well; to that, SIGTERM once more may mean more. */
+static void revoke (struct slot *slot, const struct stop *how, bool again,
                     struct actions *out)
 {
     slot->revoked = true;
-    if (how->supervisor && slot->supervisor.pid)
-        actions_who (out, ACT_END_SUPERVISOR, slot->supervisor);
+    if (!how->supervisor || !slot->supervisor.pid || (again && slot->ended))
+        return;
+    slot->ended = true;
+    actions_who (out, ACT_END_SUPERVISOR, slot->supervisor);
 }
 
 static void stop_taken (struct shim *s, struct slot *slot,
@@ -49,7 +51,7 @@ static void stop_token (struct shim *s, uint64_t token, const struct stop *how,
     case SLOT_KEPT: shim_reap_slot (s, slot); break;
     case SLOT_TAKEN: stop_taken (s, slot, how, again, out); break;
     case SLOT_BOUND:
-    case SLOT_INHERITED: revoke (slot, how, out); break;
+    case SLOT_INHERITED: revoke (slot, how, again, out); break;
     case SLOT_RELEASING:
     case SLOT_REAPED:
     case SLOT_LEFTOVER: break; // it ends already

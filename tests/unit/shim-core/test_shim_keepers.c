@@ -441,29 +441,78 @@ static void stop_ends_a_tree_as_it_says (void **s)
     assert_false (reaped->keep);
 }
 
+/* BEAT_OK that ends so many tokens from `first` on with that grace. */
+static void beat_ok_stops (struct stage *st, uint64_t first, uint64_t count,
+                           uint64_t grace)
+{
+    struct msg_beat_ok *in = &stage_message (st, VERB_BEAT_OK)->beat_ok;
+
+    in->session = SESSION;
+    in->epoch = EPOCH;
+    in->seq = 1;
+    for (uint64_t i = 0; i < count; i++)
+        u64s_add (&in->stops, first + i);
+    in->endings[0] = (struct row_ending){count, 7000, grace, true, "slow"};
+    in->endings_count = 1;
+}
+
 static void stops_in_beat_ok_are_said_to_a_keeper_once (void **s)
 {
     struct stage *st = *s;
-    struct msg_beat_ok *in;
     const struct keeper_packet *stop;
 
     stage_start (st, 7, 50, 10, 1);
-    for (int i = 0; i < 2; i++) {
-        in = &stage_message (st, VERB_BEAT_OK)->beat_ok;
-        in->session = SESSION;
-        in->epoch = EPOCH;
-        in->seq = 1;
-        u64s_add (&in->stops, 10);
-        stage_hear (st);
-        stop = stage_packet (st, 7, KEEPER_STOP);
-        if (i == 0) {
-            assert_int_equal (stop->notice_ms, 0);
-            assert_int_equal (stop->grace_ms, G);
-        } else
-            assert_null (stop);
-    }
+    beat_ok_stops (st, 10, 1, 3000);
+    stage_hear (st);
+    stop = stage_packet (st, 7, KEEPER_STOP);
+    assert_int_equal (stop->notice_ms, 7000);
+    assert_int_equal (stop->grace_ms, 3000);
+    assert_string_equal (stop->reason, "slow");
+    beat_ok_stops (st, 10, 1, 3000);
+    stage_hear (st);
+    assert_null (stage_packet (st, 7, KEEPER_STOP));
     stage_stop (st, 10, 1, false); // but a new STOP may shorten it
     assert_non_null (stage_packet (st, 7, KEEPER_STOP));
+    beat_ok_stops (st, 10, 1, 1000); // of a broker that was started since
+    stage_hear (st);
+    assert_null (stage_packet (st, 7, KEEPER_STOP));
+}
+
+static void what_the_broker_does_not_know_ends_without_notice (void **s)
+{
+    struct stage *st = *s;
+    const struct keeper_packet *stop;
+
+    stage_start (st, 7, 50, 10, 1);
+    stage_start (st, 8, 50, 11, 1);
+    stage_start (st, 9, 50, 12, 1);
+    beat_ok_stops (st, 10, 2, 3000);
+    u64s_add (&st->msg->beat_ok.stops, 12);
+    stage_hear (st);
+    for (uint64_t keeper = 7; keeper <= 8; keeper++) {
+        stop = stage_packet (st, keeper, KEEPER_STOP);
+        assert_int_equal (stop->notice_ms, 7000);
+        assert_string_equal (stop->reason, "slow");
+    }
+    stop = stage_packet (st, 9, KEEPER_STOP);
+    assert_int_equal (stop->notice_ms, 0);
+    assert_int_equal (stop->grace_ms, G);
+    assert_string_equal (stop->reason, "the broker does not know this slot");
+}
+
+/* Whatever the rows say of more tokens than there are. */
+static void endings_of_no_token_mean_nothing (void **s)
+{
+    struct stage *st = *s;
+
+    stage_start (st, 7, 50, 10, 1);
+    beat_ok_stops (st, 10, 1, 3000);
+    st->msg->beat_ok.endings[0].count = MAX_HELD;
+    st->msg->beat_ok.endings[1] = st->msg->beat_ok.endings[0];
+    st->msg->beat_ok.endings_count = 2;
+    stage_hear (st);
+    assert_int_equal (stage_packet (st, 7, KEEPER_STOP)->grace_ms, 3000);
+    assert_int_equal (stage_count (st, ACT_KEEPER), 1);
 }
 
 static void tree_that_is_stopping_is_armed_as_before (void **s)
@@ -559,6 +608,22 @@ static void stop_with_supervisor_ends_that (void **s)
     assert_int_equal (stage_find (st, ACT_END_SUPERVISOR)->who.pid, 50);
 }
 
+static void supervisor_is_told_to_end_once_if_the_stop_was_lost (void **s)
+{
+    struct stage *st = *s;
+
+    bound (st, 50, 10, 1);
+    stage_stop (st, 10, 1, false);
+    beat_ok_stops (st, 10, 1, 3000);
+    stage_hear (st);
+    assert_int_equal (stage_find (st, ACT_END_SUPERVISOR)->who.pid, 50);
+    beat_ok_stops (st, 10, 1, 3000);
+    stage_hear (st);
+    assert_null (stage_find (st, ACT_END_SUPERVISOR));
+    stage_stop (st, 10, 1, true); // somebody asks for it once more
+    assert_non_null (stage_find (st, ACT_END_SUPERVISOR));
+}
+
 static void stop_of_a_slot_that_never_came_is_answered_at_once (void **s)
 {
     struct stage *st = *s;
@@ -634,6 +699,9 @@ int main (void)
         LIVE (packet_about_another_tree_is_ignored),
         LIVE (stop_ends_a_tree_as_it_says),
         LIVE (stops_in_beat_ok_are_said_to_a_keeper_once),
+        LIVE (what_the_broker_does_not_know_ends_without_notice),
+        LIVE (endings_of_no_token_mean_nothing),
+        LIVE (supervisor_is_told_to_end_once_if_the_stop_was_lost),
         LIVE (tree_that_is_stopping_is_armed_as_before),
         LIVE (keeper_that_was_stopped_before_it_was_armed_never_is),
         LIVE (stopped_reservation_is_given_back),
