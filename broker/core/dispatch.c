@@ -192,6 +192,7 @@ void dispatch_decide (struct ticket *t, unsigned amount)
     t->decided = amount;
     t->refused = amount == 0;
     lane->pool->decided++;
+    lane->pool->planned += amount;
     lane->decided++;
     lane->decided_sum += t->count;
     lane->planned += amount;
@@ -205,6 +206,7 @@ static void undecide (struct ticket *t)
     if (!t->decided && !t->refused)
         return;
     lane->pool->decided--;
+    lane->pool->planned -= t->decided;
     lane->decided--;
     lane->decided_sum -= t->count;
     lane->planned -= t->decided;

@@ -217,6 +217,9 @@ size_t lane_count (const struct lane *lane);    // requests
 uint64_t lane_wanted (const struct lane *lane); // slots
 /* Slots to be had on `pool` now; negative: over-committed. */
 int64_t dispatch_free (const struct dispatch *d, const struct pool *pool);
+/* Of the host alone, and of max_slots over all hosts: the lesser counts. */
+int64_t dispatch_free_here (const struct pool *pool);
+int64_t dispatch_free_in_sum (const struct dispatch *d);
 /* When time alone lets something be served (pace, gathering, a contested
  * identity); INT64_MAX: never. As of the newest walk. */
 int64_t dispatch_due (const struct dispatch *d, int64_t now);

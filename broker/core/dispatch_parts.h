@@ -22,8 +22,6 @@ void dispatch_rank (const struct dispatch *d, const struct ticket *t,
                     uint64_t *ret_count, uint64_t *ret_sum);
 
 /* ---- dispatch_walk.c ---- */
-/* Slots of the host alone; negative: over-committed. */
-int64_t dispatch_free_here (const struct pool *pool);
 /* What its project's cap leaves. */
 unsigned dispatch_cap_room (const struct ticket *t);
 /* Does another on another host come first, for the slots of its project, or for

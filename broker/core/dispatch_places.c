@@ -7,6 +7,8 @@ static uint64_t ahead_in_lane (const struct ticket *t)
     const struct lane *lane = t->lane;
     uint64_t count, sum;
 
+    if (t == lane_first (lane))
+        return 0;
     if (t->back) {
         ranks_before (&lane->back, &t->node, &count, &sum);
         return sum;

@@ -21,14 +21,14 @@ int64_t dispatch_free_here (const struct pool *pool)
     return (int64_t) pool_effective (pool) - pool->in_use;
 }
 
-static int64_t free_in_sum (const struct dispatch *d)
+int64_t dispatch_free_in_sum (const struct dispatch *d)
 {
     return (int64_t) d->settings->max_slots + d->bonus - d->in_use;
 }
 
 int64_t dispatch_free (const struct dispatch *d, const struct pool *pool)
 {
-    int64_t here = dispatch_free_here (pool), sum = free_in_sum (d);
+    int64_t here = dispatch_free_here (pool), sum = dispatch_free_in_sum (d);
 
     return here < sum ? here : sum;
 }
@@ -97,7 +97,7 @@ bool dispatch_is_behind_sum (const struct dispatch *d, const struct ticket *t)
 static bool sum_is_short (const struct dispatch *d, const struct ticket *t)
 {
     return dispatch_free_here (t->lane->pool) >= t->min &&
-           free_in_sum (d) < t->min;
+           dispatch_free_in_sum (d) < t->min;
 }
 
 /* Health withholds what would do, or there is not enough. */
@@ -106,8 +106,8 @@ static enum reason lack_of (const struct dispatch *d, const struct pool *pool,
 {
     int64_t healthy = (int64_t) pool->max_slots - pool->in_use;
 
-    return healthy >= min && free_in_sum (d) >= min ? REASON_HEALTH
-                                                    : REASON_SLOTS;
+    return healthy >= min && dispatch_free_in_sum (d) >= min ? REASON_HEALTH
+                                                             : REASON_SLOTS;
 }
 
 double dispatch_load_limit (const struct dispatch *d, const struct pool *pool)
@@ -188,6 +188,12 @@ static void sink (struct dispatch *d, size_t at)
     }
 }
 
+static void make_heap (struct dispatch *d)
+{
+    for (size_t i = d->heap_count / 2; i-- > 0;)
+        sink (d, i);
+}
+
 static void fill_heap (struct dispatch *d)
 {
     d->heap_count = 0;
@@ -199,14 +205,26 @@ static void fill_heap (struct dispatch *d)
         lane->place = dispatch_place (d, lane_first (lane));
         d->heap[d->heap_count++] = lane;
     }
-    for (size_t i = d->heap_count / 2; i-- > 0;)
-        sink (d, i);
+    make_heap (d);
 }
 
 static void drop_first (struct dispatch *d)
 {
     d->heap[0] = d->heap[--d->heap_count];
     sink (d, 0);
+}
+
+/* Nobody else of that host is looked at. */
+static void drop_pool (struct dispatch *d, const struct pool *pool)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < d->heap_count; i++) {
+        if (d->heap[i]->pool != pool)
+            d->heap[left++] = d->heap[i];
+    }
+    d->heap_count = left;
+    make_heap (d);
 }
 
 /* Who was served has another behind him, and what is not decided any more
@@ -218,7 +236,7 @@ static struct ticket *next_head (struct dispatch *d)
         struct ticket *t = lane_first (lane);
         struct place place;
 
-        if (!t || lane->pool->blocker) {
+        if (!t) {
             drop_first (d);
             continue;
         }
@@ -260,6 +278,7 @@ static void block (struct dispatch *d, struct ticket *t, enum reason reason)
 
     pool->blocker = t;
     pool->why = reason;
+    drop_pool (d, pool);
     if (reason == REASON_SLOTS && sum_is_short (d, t) && !d->sum_blocker)
         d->sum_blocker = t;
 }

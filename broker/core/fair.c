@@ -69,30 +69,63 @@ static uint64_t wanted_at (const struct bidder *bidders, size_t count,
     return sum;
 }
 
+/* Where that is about all there is, if nobody has reached its limit or has more
+ * than its part. */
+static uint64_t likely_mark (const struct bidder *bidders, size_t count,
+                             uint64_t most, unsigned slots)
+{
+    double shares = 1, sum = slots;
+
+    for (size_t i = 0; i < count; i++) {
+        shares += (double) bidders[i].share;
+        sum += bidders[i].claim->target;
+    }
+    return (uint64_t) (sum * (double) most / shares);
+}
+
+/* The last mark by which not more than that is handed out. */
+static uint64_t find_mark (const struct bidder *bidders, size_t count,
+                           uint64_t most, unsigned slots)
+{
+    uint64_t highest = (UINT64_C (1) << 61) / most; // no product overflows
+    uint64_t low = likely_mark (bidders, count, most, slots), high, step;
+
+    low = low < highest ? low : highest - 1;
+    high = low + 1;
+    for (step = 1; wanted_at (bidders, count, most, low) > slots; step *= 2) {
+        high = low;
+        low -= low < step ? low : step;
+    }
+    for (step = 1;
+         high < highest && wanted_at (bidders, count, most, high) <= slots;
+         step *= 2) {
+        low = high;
+        high += step;
+    }
+    while (low + 1 < high) {
+        uint64_t mark = low + (high - low) / 2;
+
+        if (wanted_at (bidders, count, most, mark) <= slots)
+            low = mark;
+        else
+            high = mark;
+    }
+    return low;
+}
+
 /* All but the last few slots: as one by one, since what a slot is handed out
  * by only rises. Returns what is left. */
 static unsigned hand_out_most (struct bidder *bidders, size_t *count,
                                unsigned slots)
 {
-    uint64_t most = 1, low = 0, high = 1, highest;
+    uint64_t most = 1, mark;
     size_t left = 0;
 
     for (size_t i = 0; i < *count; i++)
         most = bidders[i].share > most ? bidders[i].share : most;
-    highest = (UINT64_C (1) << 62) / most / 2; // no product overflows
-    for (; high < highest && wanted_at (bidders, *count, most, high) <= slots;
-         high *= 2)
-        low = high;
-    while (low + 1 < high) {
-        uint64_t mark = low + (high - low) / 2;
-
-        if (wanted_at (bidders, *count, most, mark) <= slots)
-            low = mark;
-        else
-            high = mark;
-    }
+    mark = find_mark (bidders, *count, most, slots);
     for (size_t i = 0; i < *count; i++) {
-        unsigned target = target_at (&bidders[i], most, low);
+        unsigned target = target_at (&bidders[i], most, mark);
 
         slots -= target - bidders[i].claim->target;
         bidders[i].claim->target = target;
@@ -105,10 +138,30 @@ static unsigned hand_out_most (struct bidder *bidders, size_t *count,
 
 /* ---- the passes ---- */
 
+static uint64_t lacking (const struct bidder *bidders, size_t count)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sum += bidders[i].limit - bidders[i].claim->target;
+    return sum;
+}
+
+static unsigned satisfy (struct bidder *bidders, size_t count, unsigned slots)
+{
+    for (size_t i = 0; i < count; i++) {
+        slots -= bidders[i].limit - bidders[i].claim->target;
+        bidders[i].claim->target = bidders[i].limit;
+    }
+    return slots;
+}
+
 /* One slot at a time to the first in order, until none is left or nobody is
  * below its limit. Returns what is left. */
 static unsigned hand_out (struct bidder *heap, size_t count, unsigned slots)
 {
+    if (lacking (heap, count) <= slots)
+        return satisfy (heap, count, slots);
     if (slots > 4 * count)
         slots = hand_out_most (heap, &count, slots);
     for (size_t i = count / 2; i-- > 0;)
@@ -121,39 +174,37 @@ static unsigned hand_out (struct bidder *heap, size_t count, unsigned slots)
     return slots;
 }
 
-static struct bidder for_one (struct fair_claim *c)
+static void for_one (struct bidder *b, struct fair_claim *c)
 {
-    return (struct bidder){c, .share = 1, .limit = c->demand ? 1 : 0};
+    *b = (struct bidder){c, .share = 1, .limit = c->demand ? 1 : 0};
 }
 
 /* The guarantee itself is the share, not what is asked of it: nobody is to be
  * served earlier because he asked for more. */
-static struct bidder for_guarantee (struct fair_claim *c)
+static void for_guarantee (struct bidder *b, struct fair_claim *c)
 {
     unsigned limit = c->guarantee < c->demand ? c->guarantee : c->demand;
 
-    return (struct bidder){c, .share = c->guarantee, .limit = limit};
+    *b = (struct bidder){c, .share = c->guarantee, .limit = limit};
 }
 
 /* Those of weight 0 come last, and among themselves as if all had the same. */
-static struct bidder for_weight (struct fair_claim *c)
+static void for_weight (struct bidder *b, struct fair_claim *c)
 {
-    return (struct bidder){c, .share = c->weight ? c->weight : 1,
-                           .limit = c->demand, .last = !c->weight};
+    *b = (struct bidder){c, .share = c->weight ? c->weight : 1,
+                         .limit = c->demand, .last = !c->weight};
 }
 
-static struct bidder for_weighted_demand (struct fair_claim *c)
+static void for_weighted_demand (struct bidder *b, struct fair_claim *c)
 {
-    struct bidder b = for_weight (c);
-
-    b.share *= c->demand;
-    return b;
+    for_weight (b, c);
+    b->share *= c->demand;
 }
 
 void fair_targets (struct fair_claim *claims, size_t count, unsigned slots,
                    enum fair_mode mode)
 {
-    struct bidder (*const passes[]) (struct fair_claim *) = {
+    void (*const passes[]) (struct bidder *, struct fair_claim *) = {
         for_one, for_guarantee,
         mode == FAIR_MAXMIN ? for_weight : for_weighted_demand};
     struct bidder *heap = resized (NULL, count, sizeof *heap);
@@ -164,10 +215,8 @@ void fair_targets (struct fair_claim *claims, size_t count, unsigned slots,
         size_t below = 0;
 
         for (size_t i = 0; i < count; i++) {
-            struct bidder b = passes[pass](&claims[i]);
-
-            if (claims[i].target < b.limit)
-                heap[below++] = b;
+            passes[pass](&heap[below], &claims[i]);
+            below += claims[i].target < heap[below].limit;
         }
         slots = hand_out (heap, below, slots);
     }

@@ -16,8 +16,7 @@ enum {
     RUNS = 19,             // of which the second and the last but one are told:
     LOW = 1,               // p10
     HIGH = 17,             // p90
-    STEPS = 4096,          // of one run; fewer where each looks at many
-    WORK = 1 << 20,        // lanes: this by the square of their number
+    WORK = 8000,           // of one run: lanes looked at, in all steps
     MANY_LANES = 256,      // where none is made
     SHORT_QUEUE = 64,      // and one for each that joins
     GUESTS = 256,          // who come while it goes on,
@@ -25,6 +24,7 @@ enum {
     WINDOW_MS = 2 * 60000, // a herd says little of how many will come
     ANEW_MS = 2000, // a forecast is good for that, a costly one for longer
     SOON_MS = 100,  // and no two are closer
+    TICK_MS = 250,  // told are whole seconds
     HORIZON_MS = 7 * 24 * 3600 * 1000
 };
 
@@ -276,7 +276,8 @@ struct run {
     struct holder nobody; // holds what the guests do
     struct event *events; // a heap: the first is the soonest
     size_t event_count, event_room;
-    unsigned *passing; // of each lane: slots held that will come free
+    /* Slots held that will come free: of all, and of each pool and project. */
+    unsigned passing, *passing_here, *passing_of;
 };
 
 static void swap (struct event *a, struct event *b)
@@ -287,10 +288,17 @@ static void swap (struct event *a, struct event *b)
     *b = c;
 }
 
+/* What ends at about the same time ends at once: one walk for all of it. */
+static int64_t tick_of (const struct run *r, int64_t at)
+{
+    return at + TICK_MS - 1 - (at - r->s->now + TICK_MS - 1) % TICK_MS;
+}
+
 static void push (struct run *r, struct event e)
 {
     size_t i = r->event_count++;
 
+    e.at = tick_of (r, e.at);
     if (i == r->event_room) {
         r->event_room = r->event_room ? 2 * r->event_room : 64;
         r->events = resized (r->events, r->event_room, sizeof *r->events);
@@ -327,7 +335,7 @@ static void copy_pools (struct run *r)
         *pool = *from->at[i];
         pool->blocker = pool->turn = NULL;
         pool->kept = NULL;
-        pool->decided = 0;
+        pool->decided = pool->planned = 0;
         pool->gather_until = 0;
         r->pools.at[r->pools.count++] = pool;
     }
@@ -381,7 +389,8 @@ static void copy_lanes (struct run *r)
 
         copy->held = lane->held;
     }
-    r->passing = new_zeroed ((from->lane_count + 1) * sizeof *r->passing);
+    r->passing_here = new_zeroed ((r->pools.count + 1) * sizeof (unsigned));
+    r->passing_of = new_zeroed ((r->projects.count + 1) * sizeof (unsigned));
 }
 
 static void copy_tickets (struct run *r)
@@ -461,9 +470,21 @@ static double luck (const struct run *r, uint64_t of)
     return ((double) part + portion (mix (number + r->number))) / RUNS;
 }
 
+static unsigned *passing_here (const struct run *r, const struct lane *lane)
+{
+    return &r->passing_here[lane->pool - r->pool_copies];
+}
+
+static unsigned *passing_of (const struct run *r, const struct lane *lane)
+{
+    return &r->passing_of[lane->project - r->project_copies];
+}
+
 static void occupy (struct run *r, unsigned slots, int64_t until, size_t lane)
 {
-    r->passing[lane] += slots;
+    r->passing += slots;
+    *passing_here (r, r->d.lanes[lane]) += slots;
+    *passing_of (r, r->d.lanes[lane]) += slots;
     for (unsigned i = 0; i < slots; i++)
         push (r, (struct event){until, lane, NULL});
 }
@@ -496,7 +517,8 @@ static void end (struct run *r)
     free (r->tickets);
     free (r->guests);
     free (r->events);
-    free (r->passing);
+    free (r->passing_here);
+    free (r->passing_of);
 }
 
 /* What was granted will end, too, if it is known how; all of it is one tree. */
@@ -533,7 +555,9 @@ static void free_slot (struct run *r, struct event e)
 {
     struct lane *lane = r->d.lanes[e.lane];
 
-    r->passing[e.lane]--;
+    r->passing--;
+    --*passing_here (r, lane);
+    --*passing_of (r, lane);
     lane->held--;
     if (lane->project->held)
         lane->project->held--;
@@ -552,17 +576,28 @@ static bool happen (struct run *r, struct event e)
     return true;
 }
 
+/* Else who comes, and what time it is, changes nothing. */
+static bool has_room (const struct run *r)
+{
+    for (size_t i = 0; i < r->pools.count; i++) {
+        if (dispatch_free (&r->d, r->pools.at[i]) > 0)
+            return true;
+    }
+    return false;
+}
+
 /* All until something has changed, and what happens at that time. Returns that
  * time; INT64_MAX: nothing more will. */
 static int64_t wait_for_change (struct run *r, int64_t at)
 {
-    int64_t due = dispatch_due (&r->d, at);
+    int64_t due = has_room (r) ? dispatch_due (&r->d, at) : INT64_MAX;
     bool changed = false;
 
     while (r->event_count && r->events[0].at <= due && !changed) {
         at = r->events[0].at;
         while (r->event_count && r->events[0].at <= at)
             changed |= happen (r, pop (r));
+        changed &= has_room (r);
     }
     if (changed)
         return at;
@@ -584,21 +619,15 @@ static int64_t least (int64_t a, int64_t b)
  * held for an unknown time is held for ever here. */
 static int64_t most_for (const struct run *r, const struct lane *lane)
 {
-    const struct settings *settings = r->d.settings;
-    int64_t here = pool_effective (lane->pool);
-    int64_t sum = (int64_t) settings->max_slots + r->d.bonus;
-    int64_t cap = lane->project->max;
+    const struct pool *pool = lane->pool;
+    const struct project *project = lane->project;
+    int64_t here = dispatch_free_here (pool) + *passing_here (r, lane);
+    int64_t sum = dispatch_free_in_sum (&r->d) + r->passing;
+    int64_t cap = (int64_t) project->max - project_counted (project) +
+                  *passing_of (r, lane);
 
-    if (lane->project->said.paused || !response_grants (&lane->pool->response))
+    if (project->said.paused || !response_grants (&pool->response))
         return 0;
-    for (size_t i = 0; i < r->d.lane_count; i++) {
-        const struct lane *other = r->d.lanes[i];
-        int64_t lasting = (int64_t) other->held - r->passing[i];
-
-        sum -= lasting;
-        here -= other->pool == lane->pool ? lasting : 0;
-        cap -= other->project == lane->project ? lasting : 0;
-    }
     return least (cap, least (here, sum));
 }
 
@@ -619,15 +648,20 @@ static bool is_worth_it (const struct run *r)
     return false;
 }
 
+/* By lanes that are looked at; under `fair` those of all hosts are looked
+ * through for each of them, which is quickly done. */
+static size_t work_of_step (const struct run *r)
+{
+    return r->d.lane_count + r->d.lane_count * r->pools.count / 32 + 8;
+}
+
 /* Until it is worth no more, or nothing more would change that. */
 static void play (struct run *r)
 {
     int64_t at = r->s->now, end = at + HORIZON_MS;
-    size_t lanes = r->d.lane_count;
-    size_t most = WORK / (lanes * lanes);
+    size_t most = WORK / work_of_step (r);
     bool goes_on = is_worth_it (r);
 
-    most = most < STEPS ? most : STEPS;
     for (size_t steps = 0; goes_on && steps < most && at < end; steps++) {
         struct decision next;
         bool served = false;

@@ -13,7 +13,8 @@
  * It is made when somebody joins a short queue, and anew every few seconds
  * while somebody waits; in between it grows shorter with time. What one costs
  * is bounded: of a long queue only the first of each lane are looked at,
- * OUTLOOK_TICKETS in all, and with very many lanes nobody is told a number.
+ * OUTLOOK_TICKETS in all; each run ends after so many steps, the fewer the more
+ * lanes there are; and with very many lanes nobody is told a number.
  */
 #ifndef SLOTBUS_OUTLOOK_H
 #define SLOTBUS_OUTLOOK_H

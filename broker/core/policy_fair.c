@@ -84,30 +84,23 @@ static unsigned demand (const struct lane *lane, int64_t now)
     return least (all, most);
 }
 
-static struct fair_claim claim_of (const struct lane *lane, size_t i,
-                                   int64_t now)
+static void fill_claim (const struct lane *lane, size_t i, int64_t now,
+                        struct fair_claim *claim)
 {
     const struct ticket *first = lane_first (lane);
     const struct project *p = lane->project;
 
-    return (struct fair_claim){
-        .demand = demand (lane, now),
-        .weight = p->priority,
-        .guarantee = p->configured ? p->configured->guarantee : 0,
-        .order = first ? first->number : UINT64_MAX - i,
-    };
-}
-
-static int64_t free_in_sum (const struct dispatch *d)
-{
-    return (int64_t) d->settings->max_slots + d->bonus - d->in_use;
+    claim->demand = demand (lane, now);
+    claim->weight = p->priority;
+    claim->guarantee = p->configured ? p->configured->guarantee : 0;
+    claim->order = first ? first->number : UINT64_MAX - i;
 }
 
 /* What all lanes of the host may have together. */
 static unsigned slots_of (const struct dispatch *d, const struct pool *pool)
 {
     return least (pool_effective (pool),
-                  pool->in_use + above_zero (free_in_sum (d)));
+                  pool->in_use + above_zero (dispatch_free_in_sum (d)));
 }
 
 static void set_targets (struct dispatch *d, struct pool *pool, int64_t now)
@@ -126,7 +119,7 @@ static void set_targets (struct dispatch *d, struct pool *pool, int64_t now)
     }
     for (size_t i = 0; i < d->lane_count; i++) {
         if (d->lanes[i]->pool == pool && d->lanes[i] != first)
-            claims[count++] = claim_of (d->lanes[i], i, now);
+            fill_claim (d->lanes[i], i, now, &claims[count++]);
     }
     fair_targets (claims, count, slots > kept ? slots - kept : 0,
                   d->settings->fair_mode);
@@ -183,27 +176,29 @@ static struct place place_of (const struct lane *lane)
 static struct lane *next_lane (const struct plan *p)
 {
     struct lane *first = NULL;
+    struct place soonest, place;
 
     for (size_t i = 0; i < p->d->lane_count; i++) {
         struct lane *lane = p->d->lanes[i];
 
-        if (lane->cursor &&
-            (!first || place_before (place_of (lane), place_of (first))))
-            first = lane;
+        if (!lane->cursor)
+            continue;
+        place = place_of (lane);
+        if (first && !place_before (place, soonest))
+            continue;
+        first = lane;
+        soonest = place;
     }
     return first;
 }
 
 static int64_t free_of (const struct plan *p, const struct pool *pool)
 {
-    int64_t here = (int64_t) pool_effective (pool) - pool->in_use;
+    int64_t here =
+        (int64_t) pool_effective (pool) - pool->in_use - pool->planned;
 
     if (!response_grants (&pool->response))
         return 0;
-    for (size_t i = 0; i < p->d->lane_count; i++) {
-        if (p->d->lanes[i]->pool == pool)
-            here -= p->d->lanes[i]->planned;
-    }
     return here < p->sum ? here : p->sum;
 }
 
@@ -217,9 +212,13 @@ static bool is_behind_sum (const struct plan *p, const struct ticket *t)
 
 static void decide (struct plan *p, struct ticket *t, unsigned amount)
 {
+    struct pool *pool = t->lane->pool;
+
     dispatch_decide (t, amount);
     p->sum -= amount;
     t->lane->cursor = lane_next (t);
+    if (free_of (p, pool) < 1)
+        close_pool (p, pool);
 }
 
 /* As much as its lane is below its target; what is at its target borrows what
@@ -266,7 +265,7 @@ static void sum_targets (struct dispatch *d)
 
 static void prepare (struct dispatch *d, int64_t now)
 {
-    struct plan p = {.d = d, .now = now, .sum = free_in_sum (d)};
+    struct plan p = {.d = d, .now = now, .sum = dispatch_free_in_sum (d)};
     struct lane *lane;
 
     for (size_t i = 0; i < d->projects->count; i++)

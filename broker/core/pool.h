@@ -60,6 +60,7 @@ struct pool {
     const struct lane *kept; // `fair`: what was asked back is kept for it,
     int64_t kept_until;      // for so long; NULL: nothing is
     unsigned decided;        // tickets that only the pace keeps waiting,
+    unsigned planned;        // slots that they get,
     bool behind;             // and others have come since: they are next
 
     uint64_t number, digest; // POOL as last published
