@@ -38,17 +38,12 @@ static uint64_t memory_of (const struct broker *b, const struct lease *l,
     return is_fresh (b, l->footprint.at, now) ? l->footprint.memory_bytes : 0;
 }
 
-uint64_t enforce_memory (const struct broker *b, const struct pool *pool)
+/* What the host has; 0: not known. Of its own the broker knows it, and asks no
+ * shim there. */
+static uint64_t memory_of_host (const struct broker *b, const struct pool *pool)
 {
-    uint64_t bytes = pool->memory_bytes;
-
-    for (size_t i = 0; i < b->sessions.count; i++) {
-        const struct session *s = b->sessions.at[i];
-
-        if (s->pool == pool && s->r.memory_bytes > bytes)
-            bytes = s->r.memory_bytes;
-    }
-    return bytes;
+    return pools_is_own (&b->pools, pool) ? b->settings.memory_bytes
+                                          : pool->memory_bytes;
 }
 
 /* Is that metric above its critical limit, in a figure that may be judged
@@ -74,7 +69,7 @@ static struct shortage shortage_of (const struct broker *b,
                        ? l->memory_percent
                        : l->critical_memory_percent;
     double percent = pool->health.sample.memory_percent - limit + MARGIN;
-    uint64_t bytes = enforce_memory (b, pool);
+    uint64_t bytes = memory_of_host (b, pool);
 
     if (isnan (percent) || percent < MARGIN)
         percent = MARGIN;
@@ -265,6 +260,12 @@ struct leased {
     bool known; // of each of them it is
 };
 
+/* Shims say what they like. */
+static uint64_t more (uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
 static struct leased leased_of (const struct broker *b, const struct pool *pool,
                                 int64_t now)
 {
@@ -279,7 +280,7 @@ static struct leased leased_of (const struct broker *b, const struct pool *pool,
             sum.known = false;
             continue;
         }
-        sum.memory_bytes += l->footprint.memory_bytes;
+        sum.memory_bytes = more (sum.memory_bytes, l->footprint.memory_bytes);
         sum.running += l->footprint.running;
     }
     return sum;
@@ -489,15 +490,32 @@ static struct lease *one_ending (const struct broker *b,
     return NULL;
 }
 
+static struct victim victim_ending (const struct broker *b,
+                                    const struct lease *l, int64_t now)
+{
+    return (struct victim){.token = l->r.token,
+                           .priority = l->project->priority,
+                           .memory_bytes = memory_of (b, l, now),
+                           .why = "it was being ended already"};
+}
+
+bool enforce_next_victim (const struct broker *b, const struct pool *pool,
+                          int64_t now, struct victim *ret_victim)
+{
+    const struct lease *ending = one_ending (b, pool, now);
+
+    if (!ending)
+        return first_victim (b, pool, is_for_memory (pool), now, ret_victim);
+    *ret_victim = victim_ending (b, ending, now);
+    return true;
+}
+
 /* It is looked after as if it had been chosen. */
 static void adopt (struct broker *b, struct pool *pool, struct lease *l,
                    int64_t now)
 {
     struct enforcement *e = &pool->enforcement;
-    struct victim v = {.token = l->r.token,
-                       .priority = l->project->priority,
-                       .memory_bytes = memory_of (b, l, now),
-                       .why = "it was being ended already"};
+    const struct victim v = victim_ending (b, l, now);
 
     remember (pool, l, &v, ENFORCE_PEOPLE, now);
     for (struct lease *at = lease_next_of_tree (&b->leases, l, NULL); at;

@@ -72,13 +72,14 @@ void enforce_step (struct broker *b, int64_t now, struct outbox *out);
  * to free. */
 struct victim *enforce_victims (const struct broker *b, const struct pool *pool,
                                 int64_t now, size_t *ret_count);
+/* Whom enforce_now () would take, where none is ENDING. False: nobody. */
+bool enforce_next_victim (const struct broker *b, const struct pool *pool,
+                          int64_t now, struct victim *ret_victim);
 /* People want the next one ended now. One that is being ended, by whomever, is
  * the next: so it may be asked again after a restart that has forgotten it.
  * False: nobody may be. */
 bool enforce_now (struct broker *b, struct pool *pool, const char *reason,
                   int64_t now, struct outbox *out);
-/* What a host has in memory, as its sessions say; 0: nobody says. */
-uint64_t enforce_memory (const struct broker *b, const struct pool *pool);
 
 /* Why it is critical, where that is not what slots are for: "load from outside
  * slotbus"; "". */

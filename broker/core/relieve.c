@@ -161,20 +161,15 @@ static enum err rehearse_kill (const struct broker *b, struct call *c,
                                const struct pool *pool)
 {
     struct relief r = relief_of (c, pool);
-    size_t count;
-    struct victim *victims = enforce_victims (b, pool, c->now, &count);
     const struct lease *l;
 
     if (pool->enforcement.state == ENFORCE_ENDING) {
         name_victim (&pool->enforcement, &r);
-    } else if (count && victims[0].rank) {
-        r.victim = victims[0];
+    } else if (enforce_next_victim (b, pool, c->now, &r.victim)) {
         l = leases_find (&b->leases, r.victim.token);
         copy_text (r.project, sizeof r.project, l->r.project);
         copy_text (r.label, sizeof r.label, l->r.label);
-    }
-    free (victims);
-    if (!r.victim.token)
+    } else
         return nobody (c, pool);
     answer (b, c, &r, pool_effective (pool));
     kill_clear (&r.kill);

@@ -64,6 +64,7 @@ void settings_default (struct settings *ret_settings, unsigned cores,
     s->grant_burst = 8;
     s->message_rate = 2000;
     s->cores = cores;
+    s->memory_bytes = memory_bytes;
     s->limits = default_limits (cores);
     s->timing = default_timing;
     s->max_per_project_auto = true;

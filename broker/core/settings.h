@@ -60,7 +60,8 @@ struct settings {
     bool reclaim;
     int64_t reclaim_idle_ms;
     unsigned max_parked, floor, auto_max, grant_burst;
-    unsigned cores;             // of the broker's own host
+    unsigned cores;             // of the broker's own host,
+    uint64_t memory_bytes;      // and so much may be used there; 0 = not known
     unsigned message_rate;      // a second, of one connection
     bool power;                 // durability: power
     char unmanaged[513];        // names of programs that look like agents,

@@ -13,6 +13,7 @@
 void sim_settings (struct settings *ret_settings, unsigned max_slots)
 {
     settings_default (ret_settings, 8, UINT64_C (16) << 30);
+    ret_settings->memory_bytes = (uint64_t) SIM_GIB << 30;
     ret_settings->max_slots = max_slots;
     ret_settings->max_per_project = max_slots;
     ret_settings->max_per_project_auto = false;

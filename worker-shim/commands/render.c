@@ -149,16 +149,20 @@ static char *say_cause (const char *cause, char *ret_text, size_t size)
                                            {"disk ", "Disk "},
                                            {"inodes ", "Inodes "}};
     char clean[512];
+    size_t figure; // "load 6.8 of 4", before ", load from outside slotbus"
 
     say_clean (cause, clean, sizeof clean);
+    figure = strcspn (clean, ",");
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         size_t length = strlen (words[i][0]);
 
         if (strncmp (clean, words[i][0], length) != 0)
             continue;
-        snprintf (ret_text, size, "%s%s%s", words[i][1], clean + length,
+        snprintf (ret_text, size, "%s%.*s%s%s", words[i][1],
+                  (int) (figure - length), clean + length,
                   strstr (clean, " of ") && !strstr (clean, "limit") ? " limit"
-                                                                     : "");
+                                                                     : "",
+                  clean + figure);
         return ret_text;
     }
     snprintf (ret_text, size, "%s", clean);

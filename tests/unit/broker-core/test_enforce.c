@@ -32,6 +32,7 @@ struct world {
     struct tree trees[MOST_TREES];
     unsigned count;
     double others, load, running; // percent of memory; tasks
+    double pressure;              // percent of time
     bool blind;                   // no more samples
     int64_t sampled;
     unsigned stops;             // trees that were told to end,
@@ -47,6 +48,7 @@ static struct world *world_create (unsigned max_slots)
     w->st = stage_create (max_slots);
     w->st->settings.max_per_project_auto = false;
     w->st->settings.max_per_project = max_slots;
+    w->st->settings.memory_bytes = (uint64_t) 100 << 30;
     w->load = w->running = 1;
     w->admin = stage_admin (w->st);
     return w;
@@ -66,8 +68,6 @@ static struct actor *project (struct world *w, const char *name,
     struct actor *a = stage_actor (w->st, name);
 
     settings_add_project (&w->st->settings, name)->priority = priority;
-    a->hello.cores = 8;
-    a->hello.memory_bytes = (uint64_t) 100 << 30;
     broker_reload (w->st->b, &w->st->settings, w->st->now, w->st->out);
     act_hello (w->st, a);
     return a;
@@ -133,6 +133,7 @@ static void sample (struct world *w)
     const struct sample s = {.at = w->st->now,
                              .cpu_percent = 10,
                              .memory_percent = memory_of (w),
+                             .memory_full = w->pressure,
                              .load1 = w->load,
                              .running = w->running,
                              .disk_percent = 10,
@@ -561,6 +562,39 @@ static void memory_from_outside_is_said_and_nobody_ended (void **state)
     world_destroy (w);
 }
 
+/* Else a single one could keep all from being ended. */
+static void no_shim_says_how_much_memory_the_own_host_has (void **state)
+{
+    struct world *w = world_create (4);
+    struct actor *p = project (w, "p", 5), *liar = stage_actor (w->st, "liar");
+    (void) state;
+
+    liar->hello.cores = 1;
+    liar->hello.memory_bytes = INT64_MAX;
+    act_hello (w->st, liar);
+    start (w, p, 10);
+    start (w, p, 10);
+    w->others = 79;
+    pass (w, 3000);
+    assert_int_equal (w->stops, 1);
+    world_destroy (w);
+}
+
+/* Four times 2^62 and a little would come to nothing. */
+static void figures_that_cannot_be_added_are_not_small (void **state)
+{
+    struct world *w = world_create (8);
+    struct actor *p = project (w, "p", 5), *liar = project (w, "liar", 6);
+    (void) state;
+
+    start (w, p, 4);
+    for (unsigned i = 0; i < 4; i++)
+        start (w, liar, UINT32_MAX);
+    pass (w, 3000);
+    assert_int_equal (w->stops, 1);
+    world_destroy (w);
+}
+
 static void unmanaged_ones_that_have_more_cause_it (void **state)
 {
     struct world *w = world_create (4);
@@ -576,6 +610,24 @@ static void unmanaged_ones_that_have_more_cause_it (void **state)
     broker_observe_unmanaged (w->st->b, 1, (uint64_t) 4 << 30, "odin");
     pass (w, 3000);
     assert_int_equal (w->stops, 1);
+    world_destroy (w);
+}
+
+/* How much is missing then nobody knows: that of a twentieth. */
+static void pressure_alone_ends_one_that_gives_something_back (void **state)
+{
+    struct world *w = world_create (4);
+    struct actor *high = project (w, "high", 9), *low = project (w, "low", 1);
+    struct tree *large = start (w, high, 10), *small = start (w, low, 0);
+    (void) state;
+
+    start (w, high, 1);
+    w->pressure = 40;
+    pass (w, 3000);
+    assert_int_equal (w->stops, 1);
+    assert_false (small->stopped || large->stopped);
+    assert_true (stage_logged (w->st, "reason=\"memory pressure 40.0% of 20%: "
+                                      "priority 9, newest\""));
     world_destroy (w);
 }
 
@@ -978,6 +1030,9 @@ static void relieve_joins_what_a_kill_has_begun (void **state)
     make_kill (w->st, 3, "p");
     w->st->msg.kill.token = old->token;
     stage_tell (w->st, w->admin);
+    ok = relieve (w, 4, true, true);
+    assert_int_equal (ok->token, old->token);
+    assert_string_equal (ok->why, "it was being ended already");
     ok = relieve (w, 4, true, false);
     assert_int_equal (ok->token, old->token);
     pass (w, 3000);
@@ -1213,7 +1268,10 @@ int main (void)
         cmocka_unit_test (kill_that_is_said_again_is_not_waited_for_anew),
         cmocka_unit_test (last_one_of_the_highest_priority_is_spared),
         cmocka_unit_test (memory_from_outside_is_said_and_nobody_ended),
+        cmocka_unit_test (no_shim_says_how_much_memory_the_own_host_has),
+        cmocka_unit_test (figures_that_cannot_be_added_are_not_small),
         cmocka_unit_test (unmanaged_ones_that_have_more_cause_it),
+        cmocka_unit_test (pressure_alone_ends_one_that_gives_something_back),
         cmocka_unit_test (reservations_and_what_is_bound_are_never_ended),
         cmocka_unit_test (cpu_and_disks_never_end_anybody),
         cmocka_unit_test (nothing_happens_while_the_broker_learns),

@@ -205,6 +205,9 @@ static void smaller_pool_is_shown_with_its_cause (void **s)
     strcpy (page.effective_cause, "memory 91.0% of 90%");
     assert_shows ("Implementation Slots: 10/20 used (effective 12: RAM 91.0% "
                   "of 90% limit)\n");
+    strcpy (page.effective_cause, "load 20.0 of 16, load from outside slotbus");
+    assert_shows ("(effective 12: Load 20.0 of 16 limit, load from outside "
+                  "slotbus)\n");
     page.effective_cause[0] = 0;
     assert_shows ("10/20 used (effective 12)\n");
 }
