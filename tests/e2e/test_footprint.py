@@ -112,6 +112,17 @@ def what_slots_need_is_learnt_survives_a_restart_and_is_advised(place):
     assert code == 0 and err == "" and "8 cores, 16 GB: 20 slots" in out and "need" not in out, (out, err)
 
 
+@case
+def advice_is_what_auto_takes_where_less_may_be_used(place):
+    one = {min(os.sched_getaffinity(0))}
+    place.configure(max_slots="auto", max_per_project="auto")
+    place.broker(preexec=lambda: os.sched_setaffinity(0, one))
+    taken = status(place)["max_slots"]
+    code, out, err = place.run("slotbus", "advise", preexec=lambda: os.sched_setaffinity(0, one))
+    assert code == 0 and out.startswith("1 core, ") and taken <= 2, (out, taken)
+    assert "max_slots: auto takes %d;" % taken in out, (out, taken)
+
+
 def unmanaged(place):
     host = status(place)["hosts"][0]
     return host["unmanaged"], host["unmanaged_bytes"], host["unmanaged_of"]

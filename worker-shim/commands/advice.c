@@ -11,6 +11,13 @@ static const struct advice_row rows[] = {
     {"xlarge", 16, 32, 40, 50, 10, 15},
 };
 
+unsigned advice_gb (uint64_t memory_bytes)
+{
+    uint64_t gb = (memory_bytes >> 30) + ((memory_bytes & 0x3fffffff) != 0);
+
+    return gb > 0 ? (unsigned) gb : 1;
+}
+
 unsigned advice_slots (unsigned cores, unsigned gb)
 {
     unsigned by_cores = cores * 5 / 2, by_memory = gb * 5 / 4;

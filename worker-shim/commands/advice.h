@@ -17,6 +17,9 @@ struct advice_row {
     unsigned project_low, project_high;
 };
 
+/* Whole GB, as it was sold: the firmware and the kernel keep a part. At least
+ * 1. */
+unsigned advice_gb (uint64_t memory_bytes);
 unsigned advice_slots (unsigned cores, unsigned gb);
 /* So many slots of `slot_bytes` each fit into the part of the memory that is
  * within its limit (percent; NaN: all of it). slot_bytes > 0. */

@@ -3,10 +3,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "bus/base.h"
 #include "bus/machine.h"
 #include "commands/advice.h"
 #include "commands/ask.h"
@@ -22,9 +19,10 @@ const struct command command_advise = {
     .usage = "[--cores N] [--memory GB]",
     .summary = "how many slots this machine should have",
     .help =
-        "By its cores and its memory; the smaller of both decides. Where a\n"
-        "broker runs, also by what its agents needed: nine in ten of them\n"
-        "took no more memory than this reckons with for each slot.\n"
+        "By the cores and the memory that may be used here (of a container:\n"
+        "its own); the smaller of both decides. Where a broker runs, also by\n"
+        "what its agents needed: nine in ten of them took no more memory than\n"
+        "this reckons with for each slot.\n"
         "\n"
         "      --cores N    of another machine\n"
         "      --memory GB  of another machine\n",
@@ -32,35 +30,14 @@ const struct command command_advise = {
                 "  slotbus advise --cores 8 --memory 16\n",
     .run = run_advise};
 
-/* What may be used: RAM, or the tightest limit. 0: cannot be read. */
-static uint64_t memory_bytes (void)
-{
-    struct machine machine;
-
-    machine_read ("/proc", &machine);
-    return machine.memory_bytes;
-}
-
-/* /proc/meminfo's MemTotal is what the firmware leaves: 15.5 of 16 GB. */
-static unsigned memory_gb (void)
-{
-    unsigned long long kb = 0;
-    char text[4096], *at;
-
-    if (read_file ("/proc/meminfo", text, sizeof text) < 0)
-        return 1;
-    at = strstr (text, "MemTotal:");
-    if (!at || sscanf (at, "MemTotal: %llu kB", &kb) != 1)
-        return 1;
-    return (unsigned) ((kb + (1 << 19)) >> 20);
-}
-
 static void print (unsigned cores, unsigned gb)
 {
     const struct advice_row *row = advice_row (cores, gb);
     unsigned slots = advice_slots (cores, gb);
+    char with[32], get[32];
 
-    printf ("%u cores, %u GB: %u slots\n", cores, gb, slots);
+    printf ("%s, %u GB: %s\n", say_count (cores, "core", with, sizeof with), gb,
+            say_count (slots, "slot", get, sizeof get));
     printf ("   %s machine: %u-%u slots, %u-%u of them for one project\n",
             row->name, row->slots_low, row->slots_high, row->project_low,
             row->project_high);
@@ -119,6 +96,7 @@ static int run_advise (int argc, char **argv)
                                  {"--memory", 0, FLAG_NUMBER, &gb, 1, 65536},
                                  {NULL, 0, 0, NULL, 0, 0}};
     struct arguments words;
+    struct machine here;
     int status;
 
     if (flags_read (&command_advise, flags, FLAGS_ANYWHERE, argc, argv, &words,
@@ -126,11 +104,14 @@ static int run_advise (int argc, char **argv)
         return status;
     if (words.count > 0)
         return usage_error (&command_advise, "what is '%s'?", words.at[0]);
+    machine_read ("/proc", &here);
     if (cores == 0)
-        cores = (uint64_t) sysconf (_SC_NPROCESSORS_ONLN);
-    print ((unsigned) cores, gb ? (unsigned) gb : memory_gb ());
-    print_needs (
-        advice_slots ((unsigned) cores, gb ? (unsigned) gb : memory_gb ()),
-        gb ? gb << 30 : memory_bytes ());
+        cores = here.cores;
+    if (gb > 0)
+        here.memory_bytes = gb << 30;
+    gb = advice_gb (here.memory_bytes);
+    print ((unsigned) cores, (unsigned) gb);
+    print_needs (advice_slots ((unsigned) cores, (unsigned) gb),
+                 here.memory_bytes);
     return say_flush ();
 }

@@ -241,7 +241,7 @@ static void check_size (const struct report *r)
     unsigned gb;
 
     machine_read ("/proc", &m);
-    gb = (unsigned) ((m.memory_bytes + (1u << 29)) >> 30);
+    gb = advice_gb (m.memory_bytes);
     if (m.memory_bytes == 0)
         report_fail (r, "size", "mount /proc", "/proc/meminfo cannot be read");
     else

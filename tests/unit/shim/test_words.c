@@ -253,6 +253,18 @@ static void advice_is_the_lower_bound_of_each_row (void **s)
     }
 }
 
+/* As the broker counts it for `max_slots: auto`. */
+static void memory_counts_as_what_was_sold (void **state)
+{
+    const uint64_t gb = 1 << 30;
+    (void) state;
+
+    assert_int_equal (advice_gb (16 * gb), 16);
+    assert_int_equal (advice_gb (15 * gb + gb / 4), 16);
+    assert_int_equal (advice_gb (gb / 2), 1);
+    assert_int_equal (advice_gb (0), 1);
+}
+
 static void bytes_are_said_in_the_largest_unit_that_fits (void **state)
 {
     const struct {
@@ -298,6 +310,7 @@ int main (void)
         cmocka_unit_test (forecasts_are_said_in_the_unit_that_fits),
         cmocka_unit_test (errors_have_their_exit_status),
         cmocka_unit_test (advice_is_the_lower_bound_of_each_row),
+        cmocka_unit_test (memory_counts_as_what_was_sold),
         cmocka_unit_test (bytes_are_said_in_the_largest_unit_that_fits),
         cmocka_unit_test (as_many_fit_as_stay_within_the_limit),
     };
