@@ -151,12 +151,13 @@ static void add_figures (struct look *l, pid_t pid,
 
 /* ---- who belongs to it ---- */
 
-/* "12 345 6 " */
+/* "12 345 6 "; what no space follows is cut off, and another's. */
 static void add_numbers (const char *text, struct pids *into)
 {
     char *end;
 
-    for (long pid; (pid = strtol (text, &end, 10)) > 0; text = end)
+    for (long pid; (pid = strtol (text, &end, 10)) > 0 && *end == ' ';
+         text = end)
         pids_add (into, (pid_t) pid);
 }
 

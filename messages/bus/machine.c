@@ -43,7 +43,8 @@ static uint64_t find_number (const char *text, const char *key)
     size_t size = strlen (key);
 
     for (; text; text = strchr (text, '\n') ? strchr (text, '\n') + 1 : NULL)
-        if (strncmp (text, key, size) == 0 && strchr (" \t:", text[size]))
+        if (strncmp (text, key, size) == 0 && text[size] &&
+            strchr (" \t:", text[size]))
             return strtoull (text + size + 1, NULL, 10);
     return 0;
 }

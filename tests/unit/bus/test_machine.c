@@ -88,6 +88,15 @@ static void unreadable_memory_is_nan_and_no_size (void **state)
     assert_true (isnan (used (state)));
 }
 
+/* And not at what happens to stand behind its end. */
+static void file_that_ends_in_a_key_says_nothing_of_it (void **state)
+{
+    scratch_file (state, "proc/meminfo",
+                  "MemTotal: 10 kB\nMemAvailable: 5 kB\nSwapFree: 7 kB\n"
+                  "SwapTotal");
+    assert_true (machine_swap_percent (scratch_path (state, "proc")) == 0);
+}
+
 static void swapless_machine_has_no_swap_in_use (void **state)
 {
     scratch_file (state, "proc/meminfo",
@@ -227,6 +236,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         T (without_groups_the_machine_is_what_it_has),
         T (unreadable_memory_is_nan_and_no_size),
+        T (file_that_ends_in_a_key_says_nothing_of_it),
         T (swapless_machine_has_no_swap_in_use),
         T (limit_of_version_2_counts_less_its_cache),
         T (tightest_limit_may_be_anywhere_on_the_path),

@@ -67,7 +67,8 @@ static void make (const struct made *m)
     snprintf (name, sizeof name, "%d/task/%d/stat", m->pid, m->pid);
     write_in (name, text);
     snprintf (name, sizeof name, "%d/task/%d/children", m->pid, m->pid);
-    write_in (name, m->children);
+    snprintf (text, sizeof text, "%s ", m->children); // as the kernel does
+    write_in (name, text);
     snprintf (name, sizeof name, "%d/statm", m->pid);
     snprintf (text, sizeof text, "9999 %u %u 1 0 1 0\n", m->resident,
               m->shared);
@@ -189,6 +190,22 @@ static void huge_tree_costs_a_bounded_number_of_reads (void **state)
     assert_int_equal (measure ().memory_bytes, pages (70));
     list_children (101, 5000, 5000 + MANY);
     make (&(struct made){5000 + MANY - 1, "x", "999", 'S', 0, 0, 0, 0, 1});
+    assert_int_equal (measure ().memory_bytes, 0);
+}
+
+/* Of a list that is longer than what is read the last number is a part. */
+static void stranger_whose_number_begins_alike_is_none_of_it (void **state)
+{
+    char list[16384 + 64] = "";
+    (void) state;
+
+    make (&(struct made){KEEPER, "slotbus-keeper", "", 'S', 0, 0, 1, 1, 1});
+    make (&(struct made){7, "init", "", 'S', 0, 0, 70, 0, 1});
+    for (size_t used = 0; used < 16380; used += 7)
+        memcpy (list + used, "765432 ", 7);
+    memcpy (list + 16380, "  7", 3); // so far it is read
+    memcpy (list + 16383, "65432 ", 6);
+    write_in ("100/task/100/children", list);
     assert_int_equal (measure ().memory_bytes, 0);
 }
 
@@ -337,6 +354,7 @@ int main (void)
         TEST (nested_keeper_and_what_it_runs_count_where_they_belong),
         TEST (what_has_just_gone_or_says_rubbish_counts_nothing),
         TEST (huge_tree_costs_a_bounded_number_of_reads),
+        TEST (stranger_whose_number_begins_alike_is_none_of_it),
         cmocka_unit_test (real_processes_have_what_they_took),
         cmocka_unit_test (cgroup_has_its_own_and_not_the_trees_within_it),
         cmocka_unit_test (time_of_the_dead_is_known_by_who_waited_for_them),
