@@ -46,6 +46,13 @@ static uint64_t memory_of_host (const struct broker *b, const struct pool *pool)
                                           : pool->memory_bytes;
 }
 
+/* Critical for its pressure alone, and that is an average of 10 s: what fades
+ * is of what has been, such as the last victim. */
+static bool is_past (const struct health *h, const struct limits *l)
+{
+    return h->fades && !(h->sample.memory_percent > l->critical_memory_percent);
+}
+
 /* Is that metric above its critical limit, in a figure that may be judged
  * by? */
 static bool is_critical (const struct broker *b, const struct pool *pool,
@@ -56,6 +63,7 @@ static bool is_critical (const struct broker *b, const struct pool *pool,
 
     return h->sampled && h->critical[m].on && h->critical[m].above > 0 &&
            !h->stale[m] && limits_judge (&limits, m) &&
+           !(m == METRIC_MEMORY && is_past (h, &limits)) &&
            is_fresh (b, h->sample.at, now);
 }
 

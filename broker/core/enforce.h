@@ -15,9 +15,9 @@
  * Nothing is decided on figures that are older than three samples, nor on
  * those that were taken before the last victim was gone and all had settled,
  * nor while a tree there is being ended anyway. What is above its limit no
- * longer, but critical still by hysteresis, costs nobody anything. CPU and
- * disks never do. While the broker learns who holds what, or has just been
- * stopped, nothing happens.
+ * longer, but critical still by hysteresis, costs nobody anything, nor does
+ * pressure that fades. CPU and disks never do. While the broker learns who
+ * holds what, or has just been stopped, nothing happens.
  *
  * Memory that the leased trees have not got cannot be had from them: where all
  * of them together have less than is missing, or less than what runs unmanaged

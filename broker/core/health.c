@@ -176,6 +176,13 @@ static void judge_all (struct health *h, const struct limits *l, int64_t dwell,
     }
 }
 
+static bool still_fades (const struct health *h, const struct sample *next)
+{
+    if (next->memory_full == h->sample.memory_full)
+        return h->fades; // the kernel averages every 2 s
+    return next->memory_full < h->sample.memory_full;
+}
+
 bool health_update (struct health *h, const struct sample *sample, int64_t wall,
                     const struct limits *limits, int64_t dwell, int64_t now)
 {
@@ -186,6 +193,7 @@ bool health_update (struct health *h, const struct sample *sample, int64_t wall,
         before[m] = health_metric (h, m);
         h->stale[m] = isnan (health_value (sample, m));
     }
+    h->fades = still_fades (h, sample);
     h->sample = *sample;
     h->wall = wall;
     h->sampled = true;

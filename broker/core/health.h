@@ -42,6 +42,7 @@ struct health {
     struct sample sample; // the newest
     int64_t wall;         // ms since 1970, of the newest
     bool sampled;         // there is one
+    bool fades;           // its memory_full has fallen, and not risen since
     bool stale[METRIC_COUNT];
     struct threshold degraded[METRIC_COUNT], critical[METRIC_COUNT];
 };

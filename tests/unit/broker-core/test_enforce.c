@@ -631,6 +631,31 @@ static void pressure_alone_ends_one_that_gives_something_back (void **state)
     world_destroy (w);
 }
 
+/* avg10 is an average: what was stalled is in it for long. */
+static void pressure_that_fades_ends_nobody_else (void **state)
+{
+    struct world *w = world_create (4);
+    struct actor *p = project (w, "p", 5);
+    struct tree *cause = NULL;
+    (void) state;
+
+    for (unsigned i = 0; i < 3; i++)
+        cause = start (w, p, 10);
+    w->pressure = 90;
+    while (!cause->gone)
+        pass (w, STEP_MS);
+    for (unsigned i = 0; i < 60; i++) {
+        if (i % 4 == 0) // the kernel averages every 2 s
+            w->pressure *= exp (-0.2);
+        pass (w, STEP_MS);
+    }
+    assert_int_equal (w->stops, 1);
+    w->pressure = 30; // and again it is short
+    pass (w, 4000);
+    assert_int_equal (w->stops, 2);
+    world_destroy (w);
+}
+
 /* ---- what never is ended ---- */
 
 static void reservations_and_what_is_bound_are_never_ended (void **state)
@@ -1272,6 +1297,7 @@ int main (void)
         cmocka_unit_test (figures_that_cannot_be_added_are_not_small),
         cmocka_unit_test (unmanaged_ones_that_have_more_cause_it),
         cmocka_unit_test (pressure_alone_ends_one_that_gives_something_back),
+        cmocka_unit_test (pressure_that_fades_ends_nobody_else),
         cmocka_unit_test (reservations_and_what_is_bound_are_never_ended),
         cmocka_unit_test (cpu_and_disks_never_end_anybody),
         cmocka_unit_test (nothing_happens_while_the_broker_learns),
