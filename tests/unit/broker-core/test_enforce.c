@@ -19,6 +19,7 @@ struct tree {
     struct actor *holder;
     uint64_t token;
     unsigned gib, running, priority;
+    unsigned busy;   // percent of a processor
     int64_t dies;    // so long after it was told, ms
     int64_t stopped; // when it was; 0: not yet
     bool measured;   // its holder says what it takes
@@ -98,6 +99,7 @@ static struct tree *start (struct world *w, struct actor *a, unsigned gib)
     *t = (struct tree){.holder = a,
                        .token = grant->first,
                        .gib = gib,
+                       .busy = 100,
                        .dies = 1000,
                        .measured = true};
     act_started (w->st, a, t->token);
@@ -111,7 +113,7 @@ static double memory_of (const struct world *w)
 
     for (unsigned i = 0; i < w->count; i++)
         percent += w->trees[i].gone ? 0 : w->trees[i].gib;
-    return percent < 100 ? percent : 100;
+    return percent > 100 ? 100 : percent;
 }
 
 static void measure (struct world *w, const struct tree *t)
@@ -124,7 +126,7 @@ static void measure (struct world *w, const struct tree *t)
     row->token = t->token;
     row->memory_bytes = (uint64_t) t->gib << 30;
     row->running = t->running;
-    row->cpu_ms = (uint64_t) w->st->now; // always busy
+    row->cpu_ms = (uint64_t) w->st->now * t->busy / 100;
     stage_say (w->st, t->holder);
 }
 
@@ -300,6 +302,40 @@ static void notice_for_memory_is_short_and_says_why (void **state)
     world_destroy (w);
 }
 
+/* 7 of 100 GiB are missing until it is critical no longer. */
+static void a_tenth_of_what_is_missing_is_enough (void **state)
+{
+    struct world *w = world_create (4);
+    struct actor *p = project (w, "p", 5);
+    struct tree *large = start (w, p, 10), *new = start (w, p, 1);
+    (void) state;
+
+    w->others = 86;
+    pass (w, 3000);
+    assert_true (new->stopped && !large->stopped);
+    world_destroy (w);
+}
+
+static void runaway_has_no_more_time_where_memory_is_short (void **state)
+{
+    struct world *w = world_create (4);
+    struct actor *p = project (w, "p", 5);
+    const struct msg_stop *stop;
+    (void) state;
+
+    settings_of (w, "p")->memory_limit_bytes = (int64_t) 2 << 30;
+    reload (w);
+    start (w, p, 10);
+    w->others = 87;
+    stage_sleep (w->st, 1);
+    sample (w);
+    stop = stage_got (w->st, p, VERB_STOP);
+    assert_non_null (stop);
+    assert_int_equal (stop->notice_ms, 2000);
+    assert_true (stage_logged (w->st, "for=runaway"));
+    world_destroy (w);
+}
+
 static void next_one_waits_until_all_has_settled_and_was_measured (void **s)
 {
     struct world *w = world_create (4);
@@ -407,6 +443,24 @@ static void stale_figures_kill_nobody (void **state)
     w->blind = false;
     pass (w, 4000);
     assert_int_equal (w->stops, 2);
+    world_destroy (w);
+}
+
+static void figure_that_cannot_be_read_any_more_ends_nobody (void **state)
+{
+    struct world *w = world_create (4);
+    struct actor *p = project (w, "p", 5);
+    (void) state;
+
+    for (unsigned i = 0; i < 4; i++)
+        start (w, p, 3);
+    w->others = 87;
+    pass (w, 2000);
+    assert_int_equal (w->stops, 1);
+    w->others = NAN;
+    pass (w, 60000);
+    assert_string_equal (level (w), "critical");
+    assert_int_equal (w->stops, 1);
     world_destroy (w);
 }
 
@@ -903,6 +957,26 @@ static void progress (struct world *w, const struct tree *t, double percent)
     stage_tell (w->st, t->holder);
 }
 
+static void half_a_processor_is_busy (void **state)
+{
+    struct world *w = world_create (4);
+    struct actor *p = project (w, "p", 5);
+    struct tree *busy = start (w, p, 1), *idle = start (w, p, 1);
+    (void) state;
+
+    settings_of (w, "p")->stall_time_ms = 60000;
+    reload (w);
+    busy->busy = 60;
+    idle->busy = 40;
+    pass (w, 4000);
+    progress (w, busy, 10);
+    progress (w, idle, 10);
+    pass (w, 80000);
+    assert_true (busy->gone);
+    assert_false (idle->stopped);
+    world_destroy (w);
+}
+
 static void busy_without_progress_is_ended_if_there_ever_was_any (void **state)
 {
     struct world *w = world_create (4);
@@ -981,6 +1055,61 @@ static const struct msg_relieve_ok *relieve (struct world *w, uint64_t id,
     copy_text (w->st->msg.relieve.reason, 257, "too warm here");
     stage_tell (w->st, w->admin);
     return stage_got (w->st, w->admin, VERB_RELIEVE_OK);
+}
+
+static void project_over_its_lowered_cap_goes_first (void **state)
+{
+    struct world *w = world_create (6);
+    struct actor *over = project (w, "over", 5), *within = project (w, "w", 5);
+    struct tree *first = start (w, over, 1), *second = start (w, over, 1);
+    struct tree *third = start (w, within, 1);
+    (void) state;
+
+    settings_of (w, "over")->max = 1;
+    reload (w);
+    pass (w, 2500);
+    assert_int_equal (agent (w, second)->victim, 1);
+    assert_int_equal (agent (w, first)->victim, 2);
+    assert_string_equal (agent (w, first)->why, "priority 5, over its target");
+    assert_int_equal (agent (w, third)->victim, 0);
+    world_destroy (w);
+}
+
+/* Not the one whose slot was granted last. */
+static void newest_is_the_tree_that_began_last (void **state)
+{
+    struct world *w = world_create (4);
+    struct actor *p = project (w, "p", 5);
+    const struct tree first = {.token = 1}, second = {.token = 2};
+    (void) state;
+
+    act_request (w->st, p, 1);
+    stage_sleep (w->st, 1000);
+    act_request (w->st, p, 1);
+    act_started (w->st, p, second.token);
+    stage_sleep (w->st, 1000);
+    act_started (w->st, p, first.token);
+    stage_sleep (w->st, 1000);
+    assert_int_equal (agent (w, &first)->victim, 1);
+    assert_int_equal (agent (w, &second)->victim, 0);
+    world_destroy (w);
+}
+
+static void what_is_degraded_does_not_choose_for_what_is_critical (void **state)
+{
+    struct world *w = world_create (4);
+    struct actor *p = project (w, "p", 5);
+    struct tree *large = start (w, p, 10), *small = start (w, p, 0);
+    (void) state;
+
+    start (w, project (w, "high", 9), 0);
+    w->others = 82;
+    pass (w, 6000);
+    assert_int_equal (agent (w, large)->victim, 1);
+    w->load = 60;
+    pass (w, 6000);
+    assert_int_equal (agent (w, small)->victim, 1);
+    world_destroy (w);
 }
 
 static void relieve_shrinks_the_pool_once (void **state)
@@ -1276,6 +1405,8 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (memory_from_80_to_92_to_97_to_70_ends_the_right_one),
+        cmocka_unit_test (a_tenth_of_what_is_missing_is_enough),
+        cmocka_unit_test (runaway_has_no_more_time_where_memory_is_short),
         cmocka_unit_test (notice_for_memory_is_short_and_says_why),
         cmocka_unit_test (
             next_one_waits_until_all_has_settled_and_was_measured),
@@ -1283,6 +1414,7 @@ int main (void)
             one_that_cannot_be_ended_is_reported_and_the_next_is_due),
         cmocka_unit_test (who_is_not_spoken_to_is_ended_as_quickly),
         cmocka_unit_test (what_is_critical_by_hysteresis_alone_costs_nobody),
+        cmocka_unit_test (figure_that_cannot_be_read_any_more_ends_nobody),
         cmocka_unit_test (stale_figures_kill_nobody),
         cmocka_unit_test (
             broker_that_was_stopped_ends_nobody_before_it_has_looked),
@@ -1308,9 +1440,14 @@ int main (void)
         cmocka_unit_test (over_its_memory_limit_is_ended_on_a_healthy_host),
         cmocka_unit_test (over_its_max_time_is_ended_without_any_sample),
         cmocka_unit_test (runaways_go_one_at_a_time_the_worst_first),
+        cmocka_unit_test (half_a_processor_is_busy),
         cmocka_unit_test (busy_without_progress_is_ended_if_there_ever_was_any),
         cmocka_unit_test (tree_of_several_slots_goes_as_one),
         cmocka_unit_test (status_shows_the_order_before_anything_happens),
+        cmocka_unit_test (project_over_its_lowered_cap_goes_first),
+        cmocka_unit_test (newest_is_the_tree_that_began_last),
+        cmocka_unit_test (
+            what_is_degraded_does_not_choose_for_what_is_critical),
         cmocka_unit_test (relieve_shrinks_the_pool_once),
         cmocka_unit_test (relieve_ends_the_next_victim_and_says_how_far_it_is),
         cmocka_unit_test (relieve_joins_what_a_kill_has_begun),
