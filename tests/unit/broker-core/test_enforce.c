@@ -696,8 +696,9 @@ static void pressure_that_fades_ends_nobody_else (void **state)
     for (unsigned i = 0; i < 3; i++)
         cause = start (w, p, 10);
     w->pressure = 90;
-    while (!cause->gone)
+    for (unsigned i = 0; i < 20 && !cause->gone; i++)
         pass (w, STEP_MS);
+    assert_true (cause->gone);
     for (unsigned i = 0; i < 60; i++) {
         if (i % 4 == 0) // the kernel averages every 2 s
             w->pressure *= exp (-0.2);
