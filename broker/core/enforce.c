@@ -7,6 +7,7 @@
 
 #include "core/answers.h"
 #include "core/endings.h"
+#include "core/footprints.h"
 #include "core/ledger.h"
 #include "core/memory.h"
 
@@ -262,43 +263,18 @@ static bool first_victim (const struct broker *b, const struct pool *pool,
 
 /* ---- is it theirs? ---- */
 
-/* Of all leased trees there, what they have. */
-struct leased {
-    uint64_t memory_bytes, running;
-    bool known; // of each of them it is
-};
-
-/* Shims say what they like. */
-static uint64_t more (uint64_t a, uint64_t b)
+static struct load load_of (const struct broker *b, const struct pool *pool,
+                            int64_t now)
 {
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
-static struct leased leased_of (const struct broker *b, const struct pool *pool,
-                                int64_t now)
-{
-    struct leased sum = {.known = true};
-
-    for (size_t i = 0; i < leases_count (&b->leases); i++) {
-        const struct lease *l = leases_at (&b->leases, i);
-
-        if (l->pool != pool || !lease_leads_tree (&b->leases, l))
-            continue;
-        if (!is_fresh (b, l->footprint.at, now)) {
-            sum.known = false;
-            continue;
-        }
-        sum.memory_bytes = more (sum.memory_bytes, l->footprint.memory_bytes);
-        sum.running += l->footprint.running;
-    }
-    return sum;
+    return footprints_load (b, pool, OLD_SAMPLES * b->settings.timing.sample,
+                            now);
 }
 
 /* Neither is true where nobody knows how many tasks run. */
 static bool is_load_theirs (const struct broker *b, const struct pool *pool,
                             int64_t now)
 {
-    double running = (double) leased_of (b, pool, now).running;
+    double running = (double) load_of (b, pool, now).running;
 
     return running * 2 > pool->health.sample.running;
 }
@@ -314,13 +290,13 @@ static bool is_memory_from_outside (const struct broker *b,
                                     const struct pool *pool, int64_t now)
 {
     const struct shortage shortage = shortage_of (b, pool, true);
-    struct leased sum = leased_of (b, pool, now);
+    const struct load load = load_of (b, pool, now);
 
-    if (!sum.known)
+    if (load.unknown)
         return false;
     return (shortage.memory_bytes &&
-            sum.memory_bytes < shortage.missing_bytes) ||
-           sum.memory_bytes < pool->unmanaged.memory_bytes;
+            load.memory_bytes < shortage.missing_bytes) ||
+           load.memory_bytes < pool->unmanaged.memory_bytes;
 }
 
 static const char *outside_of (const struct broker *b, const struct pool *pool,

@@ -19,7 +19,7 @@ bool footprint_known (const struct broker *b, const struct lease *l,
 }
 
 struct load footprints_load (const struct broker *b, const struct pool *pool,
-                             int64_t now)
+                             int64_t oldest, int64_t now)
 {
     struct load load = {0, 0, 0, 0};
 
@@ -28,7 +28,7 @@ struct load footprints_load (const struct broker *b, const struct pool *pool,
 
         if (l->pool != pool || !l->r.tree || !lease_leads_tree (&b->leases, l))
             continue;
-        if (!footprint_known (b, l, now)) {
+        if (!l->footprint.at || now - l->footprint.at >= oldest) {
             load.unknown++;
             continue;
         }

@@ -10,7 +10,8 @@
 
 #include "core/state.h"
 
-/* All trees of one host together, as they were told last. */
+/* All trees of one host together, as they were told last. Shims say what they
+ * like: sums end at INT64_MAX. */
 struct load {
     uint64_t memory_bytes;
     uint64_t running; // tasks
@@ -21,8 +22,9 @@ struct load {
 /* Is it known what its tree takes now? */
 bool footprint_known (const struct broker *b, const struct lease *l,
                       int64_t now);
+/* What was told `oldest` ms ago, or before, is not known any more. */
 struct load footprints_load (const struct broker *b, const struct pool *pool,
-                             int64_t now);
+                             int64_t oldest, int64_t now);
 /* Nine in ten slots needed no more memory; 0: nobody knows. */
 uint64_t footprints_slot_bytes (const struct broker *b);
 

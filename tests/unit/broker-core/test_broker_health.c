@@ -358,6 +358,12 @@ static void disk_that_fills_is_said_loudly (void **state)
     assert_true (
         stage_logged (st, "health   host=\"vm1\" disk=degraded percent=91.2"));
     assert_int_equal (effective (st), 20);
+    s.disk_percent = 97.5;
+    sample_for (st, s, 4000);
+    assert_true (stage_logged (st, "disk=critical percent=97.5"));
+    s.disk_percent = 91.5; // it is better: that is no alarm
+    sample_for (st, s, 60000);
+    assert_false (stage_logged (st, "percent=91.5"));
     stage_destroy (st);
 }
 

@@ -93,8 +93,8 @@ static void size_of_a_host_is_known_after_a_restart (void **state)
     stage_destroy (st);
 }
 
-static void largest_that_a_host_says_counts_and_the_own_one_is_told_nothing (
-    void **state)
+static void
+largest_that_a_host_says_counts_and_the_own_one_is_told_nothing (void **state)
 {
     struct stage *st = stage_create (20);
     struct actor *a = host_of (st, "a", "vm2", 4, 8); // 10
@@ -311,6 +311,24 @@ static void one_shim_of_a_host_is_heeded_and_then_the_next (void **state)
     assert_null (stage_published (st, "health.vm2"));
     stage_sleep (st, 1000);
     say_sample (st, b, 99); // a has been silent for twice the time
+    assert_non_null (stage_published (st, "health.vm2"));
+    stage_destroy (st);
+}
+
+/* The wire may say it again. */
+static void sample_that_comes_twice_is_one_moment (void **state)
+{
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_remote (st, "a", "vm2");
+    (void) state;
+
+    say_sample (st, a, 50);
+    stage_sleep (st, 2000);
+    say_sample (st, a, 92);
+    say_sample (st, a, 92);
+    assert_null (stage_published (st, "health.vm2"));
+    stage_sleep (st, 2000);
+    say_sample (st, a, 92);
     assert_non_null (stage_published (st, "health.vm2"));
     stage_destroy (st);
 }
@@ -551,6 +569,7 @@ int main (void)
         cmocka_unit_test (load_limit_is_by_the_cores_of_that_host),
         cmocka_unit_test (figure_that_cannot_be_is_refused_by_its_key),
         cmocka_unit_test (one_shim_of_a_host_is_heeded_and_then_the_next),
+        cmocka_unit_test (sample_that_comes_twice_is_one_moment),
         cmocka_unit_test (host_that_is_gone_ends_its_topics),
         cmocka_unit_test (copy_with_the_same_boot_is_found_out_when_both_speak),
         cmocka_unit_test (late_hello_of_a_dead_shim_takes_no_place),

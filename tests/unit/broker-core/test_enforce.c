@@ -1161,6 +1161,8 @@ static void relieve_ends_the_next_victim_and_says_how_far_it_is (void **state)
     assert_string_equal (ok->why, "priority 5, newest");
     assert_int_equal (ok->memory_bytes, (uint64_t) 3 << 30);
     assert_true (stage_logged (w->st, "reason=\"too warm here\""));
+    ok = relieve (w, 11, true, true);
+    assert_string_equal (ok->why, "priority 5, newest");
     ok = relieve (w, 8, true, false); // the same one: it is being ended
     assert_int_equal (ok->token, new->token);
     pass (w, 2000);
@@ -1272,6 +1274,9 @@ static void relieve_is_refused_where_it_means_nothing (void **state)
     stage_assert_refused (w->st, w->admin, ERR_NOT_FOUND);
     relieve (w, 2, false, false);
     relieve (w, 2, true, false);
+    stage_assert_refused (w->st, w->admin, ERR_CONFLICT);
+    w->admin->peer.uid = 77; // another administrator
+    relieve (w, 2, false, false);
     stage_assert_refused (w->st, w->admin, ERR_CONFLICT);
     world_destroy (w);
 }

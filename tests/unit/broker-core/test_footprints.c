@@ -123,7 +123,7 @@ static void tree_of_several_slots_counts_once (void **state)
     tell (st, a, token + 2, 300 * MB, 5000, 2); // any of its tokens names it
     assert_int_equal (of (st, token)->memory_bytes, 300 * MB);
     assert_int_equal (of (st, token + 1)->at + of (st, token + 2)->at, 0);
-    load = footprints_load (st->b, st->b->pools.at[0], st->now);
+    load = footprints_load (st->b, st->b->pools.at[0], 6000, st->now);
     assert_int_equal (load.memory_bytes, 300 * MB);
     assert_int_equal (load.running, 2);
     assert_int_equal (load.trees, 1);
@@ -143,14 +143,15 @@ static void load_is_of_one_host_and_of_what_is_known (void **state)
     start (st, a, 1, "z"); // not measured yet
     tell (st, a, one, 10 * MB, 1, 3);
     tell (st, far, other, 70 * MB, 1, 5);
-    load = footprints_load (st->b, st->b->pools.at[0], st->now);
+    load = footprints_load (st->b, st->b->pools.at[0], 6000, st->now);
     assert_int_equal (load.running, 3);
     assert_int_equal (load.trees, 1);
     assert_int_equal (load.unknown, 1);
-    load = footprints_load (st->b, pools_find (&st->b->pools, "vm2"), st->now);
+    load = footprints_load (st->b, pools_find (&st->b->pools, "vm2"), 6000,
+                            st->now);
     assert_int_equal (load.running, 5);
     stage_sleep (st, 5 * st->settings.timing.sample + 1);
-    load = footprints_load (st->b, st->b->pools.at[0], st->now);
+    load = footprints_load (st->b, st->b->pools.at[0], 6000, st->now);
     assert_int_equal (load.running + load.trees, 0); // too old to go by
     assert_int_equal (load.unknown, 2);
     stage_destroy (st);
