@@ -138,12 +138,20 @@ static bool has_cookie (struct unmanaged_search *u, pid_t pid)
     return false;
 }
 
+/* ".../slotbus-TOKEN-..."; slotbus-broker.service is none. */
 static bool is_in_cgroup_of_tree (const struct unmanaged_search *u, pid_t pid)
 {
-    char text[8192];
+    static const char ours[] = "/slotbus-";
+    char text[8192], *at = text;
 
-    return read_of (u, pid, "cgroup", text, sizeof text) > 0 &&
-           strstr (text, "/slotbus-");
+    if (read_of (u, pid, "cgroup", text, sizeof text) <= 0)
+        return false;
+    while ((at = strstr (at, ours))) {
+        at += sizeof ours - 1;
+        if (isdigit ((unsigned char) *at))
+            return true;
+    }
+    return false;
 }
 
 static bool is_run (const struct unmanaged_search *u, pid_t pid)
