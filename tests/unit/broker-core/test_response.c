@@ -415,6 +415,12 @@ static void memory_99_with_load_40_is_critical (void **state)
     assert_int_equal (look (&w), 10); // memory, at once
     assert_int_equal (look (&w), 5);  // and load halves what that left
     assert_false (response_grants (&w.r));
+    assert_string_equal (cause (&w), "memory 99.0% of 95%"); // of both
+    w.s.disk_percent = 98;
+    w.limits.memory_percent = w.limits.critical_memory_percent = NAN;
+    w.limits.critical_memory_psi = NAN;
+    look_for (&w, 4 * SECOND);
+    assert_string_equal (cause (&w), "load 40.0 of 16"); // of load and disk
 }
 
 static void least_of_what_they_allow_counts (void **state)
