@@ -149,16 +149,21 @@ static bool knows (void *arg, const char *folder)
     return broker_knows_project (arg, folder);
 }
 
+static bool supervises (void *arg, pid_t pid)
+{
+    return broker_knows_supervisor (arg, pid);
+}
+
 /* A step is a few ms: the rest of the look comes in later turns. */
 static void observe_unmanaged (struct server *s)
 {
+    const struct unmanaged_eyes eyes = {knows, supervises, s->broker};
     struct unmanaged_found found;
 
     if (s->now < s->search_due)
         return;
     s->search_due = s->now + SEARCH_STEP_MS;
-    if (!unmanaged_look (s->unmanaged, SEARCHED_AT_ONCE, knows, s->broker,
-                         &found))
+    if (!unmanaged_look (s->unmanaged, SEARCHED_AT_ONCE, &eyes, &found))
         return;
     s->search_due =
         s->now + SEARCH_SAMPLES * s->options->settings.timing.sample;

@@ -335,11 +335,20 @@ static bool is_ours (void *arg, const char *folder)
     return strcmp (folder, s->options->settings.project) == 0;
 }
 
+static bool is_watched (void *arg, pid_t pid)
+{
+    const struct service *s = arg;
+
+    return shim_watches (s->shim, pid);
+}
+
 /* A step of it with each SAMPLE. Of projects only our own is known here. */
 static void look_for_unmanaged (struct service *s)
 {
+    const struct unmanaged_eyes eyes = {is_ours, is_watched, s};
+
     if (s->unmanaged)
-        unmanaged_look (s->unmanaged, SEARCHED_AT_ONCE, is_ours, s, &s->found);
+        unmanaged_look (s->unmanaged, SEARCHED_AT_ONCE, &eyes, &s->found);
 }
 
 /* The fullest file system that counts is that of the whole host: which others

@@ -308,6 +308,23 @@ bool broker_knows_project (const struct broker *b, const char *project)
     return projects_find (&b->projects, project) != NULL;
 }
 
+bool broker_knows_supervisor (const struct broker *b, int32_t pid)
+{
+    for (size_t i = 0; i < leases_count (&b->leases); i++) {
+        const struct lease_record *r = &leases_at (&b->leases, i)->r;
+
+        if (r->own && r->supervisor.pid == pid)
+            return true;
+    }
+    for (size_t i = 0; i < b->waiters.count; i++) {
+        const struct waiter *w = b->waiters.at[i];
+
+        if (w->session->r.own && w->r.supervisor.pid == pid)
+            return true;
+    }
+    return false;
+}
+
 void broker_observe_refused (struct broker *b, uint64_t messages)
 {
     b->refused_before = messages;

@@ -113,6 +113,8 @@ void broker_observe_unmanaged (struct broker *b, unsigned count,
 int64_t broker_sample_interval (const struct broker *b);
 /* Is that the key of a project that the configuration, or anybody, named? */
 bool broker_knows_project (const struct broker *b, const char *project);
+/* Does that process of this host hold slots, or wait for some? */
+bool broker_knows_supervisor (const struct broker *b, int32_t pid);
 /* So many messages were refused in all before they could come here. */
 void broker_observe_refused (struct broker *b, uint64_t messages);
 /* The store cannot be written (disk full), or can again. While it is full

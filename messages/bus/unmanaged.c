@@ -223,8 +223,8 @@ static void guess_more (struct unmanaged_search *u, const char *name,
 }
 
 static void guess_whose (struct unmanaged_search *u, pid_t pid,
-                         uint64_t memory_bytes, unmanaged_known *known,
-                         void *arg)
+                         uint64_t memory_bytes,
+                         const struct unmanaged_eyes *eyes)
 {
     char link[PATH_MAX], path[PATH_MAX], *slash;
     ssize_t n;
@@ -235,7 +235,8 @@ static void guess_whose (struct unmanaged_search *u, pid_t pid,
     for (char *at = path; *at; at++)
         *at = (char) tolower ((unsigned char) *at);
     while ((slash = strrchr (path, '/'))) {
-        if (slash[1] && strlen (slash + 1) <= 64 && known (arg, slash + 1)) {
+        if (slash[1] && strlen (slash + 1) <= 64 &&
+            eyes->is_project (eyes->arg, slash + 1)) {
             guess_more (u, slash + 1, memory_bytes);
             return;
         }
@@ -244,19 +245,20 @@ static void guess_whose (struct unmanaged_search *u, pid_t pid,
 }
 
 static void look_at (struct unmanaged_search *u, pid_t pid,
-                     unmanaged_known *known, void *arg)
+                     const struct unmanaged_eyes *eyes)
 {
     char comm[64];
     pid_t parent;
     uint64_t bytes;
 
     if (!read_stat (u, pid, comm, sizeof comm, &parent) ||
-        !looks_like_one (u, pid, comm) || is_leased (u, pid))
+        !looks_like_one (u, pid, comm) ||
+        eyes->is_supervisor (eyes->arg, pid) || is_leased (u, pid))
         return;
     bytes = memory_of (u, pid);
     u->found.count++;
     u->found.memory_bytes += bytes;
-    guess_whose (u, pid, bytes, known, arg);
+    guess_whose (u, pid, bytes, eyes);
 }
 
 /* ---- a look at all ---- */
@@ -299,13 +301,13 @@ static void finish (struct unmanaged_search *u)
 }
 
 bool unmanaged_look (struct unmanaged_search *u, unsigned most,
-                     unmanaged_known *known, void *arg,
+                     const struct unmanaged_eyes *eyes,
                      struct unmanaged_found *ret_found)
 {
     if (u->next == u->count)
         begin (u);
     for (; most > 0 && u->next < u->count; most--)
-        look_at (u, u->pids[u->next++], known, arg);
+        look_at (u, u->pids[u->next++], eyes);
     if (u->next < u->count)
         return false;
     finish (u);

@@ -3,8 +3,9 @@
  *
  * A process looks like one by its name: comm, or the last part of argv[0]. It
  * runs under a slot if it has a tree's cookie, is in the cgroup of a tree, or
- * descends from a keeper or from `slotbus run`. What remains is counted, and
- * nothing else is done to it.
+ * descends from a keeper or from `slotbus run`. Nor is one meant that holds
+ * slots or waits for some: a supervisor. What remains is counted, and nothing
+ * else is done to it.
  *
  * One look goes through all processes in several steps, so that none of them
  * takes long: two small files for each process, a few more for those that have
@@ -20,6 +21,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct unmanaged_search;
 
@@ -34,13 +36,17 @@ struct unmanaged_search *unmanaged_create (const char *proc_root,
                                            const char *names);
 void unmanaged_destroy (struct unmanaged_search *u);
 
-/* Is that (in lower case) the name of a project? */
-typedef bool unmanaged_known (void *arg, const char *folder);
+/* What who asks knows. */
+struct unmanaged_eyes {
+    bool (*is_project) (void *arg, const char *folder); // its name, lower case
+    bool (*is_supervisor) (void *arg, pid_t pid);
+    void *arg;
+};
 
 /* Looks at the next `most` processes. True: that was the last of them, and
  * *ret_found is what the whole look found; the next call begins a new one. */
 bool unmanaged_look (struct unmanaged_search *u, unsigned most,
-                     unmanaged_known *known, void *arg,
+                     const struct unmanaged_eyes *eyes,
                      struct unmanaged_found *ret_found);
 
 #endif

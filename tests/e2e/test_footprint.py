@@ -155,6 +155,9 @@ def an_agent_outside_any_slot_is_reported_and_not_touched(place):
     second = copied_sleep(place, name, place.path)
     wait_until(lambda: unmanaged(place)[0] == 2, "the next look has come")
     assert alive(outside.pid) and alive(second.pid)
+    # nor is one that holds slots: a supervisor
+    assert place.run("slotbus", "request", "odin", "1", "--watch", str(outside.pid))[0] == 0
+    wait_until(lambda: unmanaged(place)[0] == 1, "a supervisor is managed")
     second.signal(9)
     outside.signal(9)
     wait_until(lambda: unmanaged(place) == (0, 0, None), "they are gone, and only they")

@@ -78,6 +78,15 @@ void shim_watch (struct shim *s, struct who who, int64_t now,
     shim_watched (s, who, out);
 }
 
+bool shim_watches (const struct shim *s, int32_t pid)
+{
+    size_t i = 0;
+
+    while (i < s->supervisors.count && s->supervisors.at[i].pid != pid)
+        i++;
+    return i < s->supervisors.count;
+}
+
 void shim_on_supervisor_gone (struct shim *s, struct who who, int64_t now,
                               struct actions *out)
 {

@@ -118,6 +118,7 @@ void shim_on_broker_absent (struct shim *s, bool absent, int64_t now,
 /* Watch a supervisor (--watch). Slots name theirs; each is watched once. */
 void shim_watch (struct shim *s, struct who who, int64_t now,
                  struct actions *out);
+bool shim_watches (const struct shim *s, int32_t pid);
 void shim_on_supervisor_gone (struct shim *s, struct who who, int64_t now,
                               struct actions *out);
 

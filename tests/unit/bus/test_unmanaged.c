@@ -28,6 +28,16 @@ static bool knows (void *arg, const char *folder)
     return strcmp (folder, "odin") == 0 || strcmp (folder, "consilio") == 0;
 }
 
+static pid_t supervisor;
+
+static bool supervises (void *arg, pid_t pid)
+{
+    (void) arg;
+    return pid == supervisor;
+}
+
+static const struct unmanaged_eyes eyes = {knows, supervises, NULL};
+
 /* ---- a made /proc ---- */
 
 static void put (void **state, int pid, const char *what, const char *text)
@@ -66,7 +76,7 @@ static struct unmanaged_found look (void **state, const char *names)
     struct unmanaged_search *u =
         unmanaged_create (scratch_path (state, "proc"), names);
 
-    assert_true (unmanaged_look (u, 1000, knows, NULL, &found));
+    assert_true (unmanaged_look (u, 1000, &eyes, &found));
     unmanaged_destroy (u);
     return found;
 }
@@ -130,6 +140,18 @@ static void project_is_guessed_by_the_last_folder_that_names_one (void **state)
     assert_string_equal (look (state, "claude").of, "odin");
 }
 
+static void who_holds_slots_or_waits_is_managed (void **state)
+{
+    make (state, 10, 1, "claude", 7);
+    make (state, 11, 10, "claude", 1);
+    supervisor = 10;
+    assert_int_equal (look (state, "claude").count,
+                      1); // what it started is not
+    assert_int_equal (found.memory_bytes, pages (1));
+    supervisor = 0;
+    assert_int_equal (look (state, "claude").count, 2);
+}
+
 static void look_goes_on_where_it_stopped (void **state)
 {
     struct unmanaged_search *u =
@@ -138,13 +160,13 @@ static void look_goes_on_where_it_stopped (void **state)
 
     for (int pid = 10; pid < 35; pid++)
         make (state, pid, 1, "claude", 1);
-    while (!unmanaged_look (u, 10, knows, NULL, &found))
+    while (!unmanaged_look (u, 10, &eyes, &found))
         steps++;
     assert_int_equal (steps, 2);
     assert_int_equal (found.count, 25);
-    assert_false (unmanaged_look (u, 10, knows, NULL, &found)); // anew
+    assert_false (unmanaged_look (u, 10, &eyes, &found)); // anew
     assert_int_equal (found.count, 25); // untouched until it is complete
-    while (!unmanaged_look (u, 10, knows, NULL, &found))
+    while (!unmanaged_look (u, 10, &eyes, &found))
         ;
     assert_int_equal (found.count, 25);
     unmanaged_destroy (u);
@@ -181,13 +203,13 @@ static void real_process_is_found_and_goes_on (void **state)
             pause ();
     }
     assert_int_equal (read (ready[0], &byte, 1), 1);
-    while (!unmanaged_look (u, 20, knows, NULL, &found))
+    while (!unmanaged_look (u, 20, &eyes, &found))
         ;
     assert_int_equal (found.count, 1);
     assert_int_equal (waitpid (pid, NULL, WNOHANG), 0); // lives
     kill (pid, SIGKILL);
     waitpid (pid, NULL, 0);
-    while (!unmanaged_look (u, 20, knows, NULL, &found))
+    while (!unmanaged_look (u, 20, &eyes, &found))
         ;
     assert_int_equal (found.count, 0);
     close (ready[0]);
@@ -201,6 +223,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         T (names_are_those_of_comm_and_of_argv),
         T (what_runs_under_a_slot_is_left_out),
+        T (who_holds_slots_or_waits_is_managed),
         T (project_is_guessed_by_the_last_folder_that_names_one),
         T (look_goes_on_where_it_stopped),
         T (what_cannot_be_read_is_not_there),
