@@ -75,12 +75,16 @@ void broker_observe_unmanaged (struct broker *b, unsigned count,
     copy_text (u->of, sizeof u->of, of);
 }
 
+static int64_t interval_of (const struct broker *b, const struct pool *pool)
+{
+    const struct limits limits = settings_limits (&b->settings, pool->cores);
+
+    return health_interval (&pool->health, &limits, b->settings.timing.sample);
+}
+
 int64_t broker_sample_interval (const struct broker *b)
 {
-    const struct pool *own = b->pools.at[0];
-    const struct limits limits = settings_limits (&b->settings, own->cores);
-
-    return health_interval (&own->health, &limits, b->settings.timing.sample);
+    return interval_of (b, b->pools.at[0]);
 }
 
 /* ---- SAMPLE ---- */
@@ -149,6 +153,17 @@ static bool is_heeded (const struct broker *b, const struct pool *pool,
            c->now - pool->reported >= 2 * b->settings.timing.sample;
 }
 
+/* With it goes when the next one is wanted. */
+static void answer_sample (const struct broker *b, const struct call *c)
+{
+    struct msg_ok ok;
+
+    message_init_fields (&ok, VERB_OK);
+    copy_text (ok.re, sizeof ok.re, verb_name (VERB_SAMPLE));
+    ok.count = (uint64_t) interval_of (b, c->from->pool);
+    outbox_send (c->out, &c->peer->path, VERB_OK, &ok);
+}
+
 /* A copy of the newest is no second moment. */
 static bool is_twice (const struct pool *pool, const struct msg_sample *in)
 {
@@ -179,6 +194,6 @@ enum err on_sample (struct broker *b, struct call *c)
         sample = sample_of (in, c->now);
         observe (b, pool, &sample, (int64_t) in->at_ms, c->now, c->out);
     }
-    answer_ok (c->out, &c->peer->path, VERB_SAMPLE);
+    answer_sample (b, c);
     return ERR_NONE;
 }

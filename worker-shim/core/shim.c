@@ -266,7 +266,6 @@ void shim_on_health (struct shim *s, const struct msg_health *in, int64_t now,
         actions_log (out, "health host=%s level=%s was=%s", in->host, in->level,
                      s->level);
     copy_text (s->level, sizeof s->level, in->level);
-    s->tenure.uneasy = strcmp (in->level, "healthy") != 0;
 }
 
 /* R9: whoever starts as the broker gives every session a full T, so while

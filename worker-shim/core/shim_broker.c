@@ -242,6 +242,7 @@ static void on_ok (struct shim *s, const struct msg_ok *in, int64_t now,
         if (r && !r->client)
             requests_remove (&s->requests, in->seq);
         break;
+    case VERB_SAMPLE: tenure_sampled (&s->tenure, (int64_t) in->count); break;
     case VERB_BYE: shim_bye_heard (s, now, out); break;
     default: break;
     }

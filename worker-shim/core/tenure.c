@@ -60,7 +60,7 @@ static void take_timing (struct tenure *t, const struct msg_welcome *in)
     t->confirm_ms = (int64_t) in->kill_confirm_ms;
     t->drift_ms = (int64_t) in->drift_ms;
     t->linger_ms = (int64_t) in->linger_ms;
-    t->sample_ms = (int64_t) in->sample_ms;
+    t->sample_ms = t->sample_soon_ms = (int64_t) in->sample_ms;
     t->samples = t->sample_ms && !t->own_host;
     t->reclaim_idle_ms = (int64_t) in->reclaim_idle_ms;
 }
@@ -117,12 +117,21 @@ uint64_t tenure_send_beat (struct tenure *t, int64_t now)
 
 bool tenure_sample (struct tenure *t, int64_t now)
 {
-    int64_t every = t->uneasy ? (t->sample_ms + 9) / 10 : t->sample_ms;
-
     if (t->state != TENURE_LIVE || !t->samples || now < t->next_sample)
         return false;
-    t->next_sample = now + every;
+    t->next_sample = now + t->sample_soon_ms;
     return true;
+}
+
+void tenure_sampled (struct tenure *t, int64_t ms)
+{
+    int64_t least = (t->sample_ms + 9) / 10;
+
+    if (ms == 0 || ms > t->sample_ms)
+        ms = t->sample_ms;
+    ms = ms < least ? least : ms;
+    t->next_sample += ms - t->sample_soon_ms; // counted from the last one
+    t->sample_soon_ms = ms;
 }
 
 bool tenure_beat_ok (struct tenure *t, uint64_t beat)

@@ -47,7 +47,7 @@ struct tenure {
     int64_t sample_ms;   // between two SAMPLEs, and two measurements of what
                          // runs; 0 = none are wanted
     bool samples;        // SAMPLEs are: we are of another host
-    bool uneasy;         // our host is not well: SAMPLE more often
+    int64_t sample_soon_ms; // the same, as the last answer to one says
     int64_t next_hello, next_beat, next_sample, next_reconnect;
     uint64_t beat;              // number of the last BEAT; never goes back
     int64_t sent[TENURE_BEATS]; // when BEAT n was sent: [n % TENURE_BEATS]
@@ -78,9 +78,11 @@ bool tenure_accepts (struct tenure *t, uint64_t session, uint64_t epoch,
 
 /* A BEAT is sent now; returns its number. */
 uint64_t tenure_send_beat (struct tenure *t, int64_t now);
-/* True once each sample_ms, a tenth of it while our host is not well, as long
- * as we are LIVE: the broker wants a SAMPLE. */
+/* True when a SAMPLE is due, as long as we are LIVE. */
 bool tenure_sample (struct tenure *t, int64_t now);
+/* The broker heard one, and wants the next in `ms`; 0: as WELCOME said. Never
+ * more often than ten times as often. */
+void tenure_sampled (struct tenure *t, int64_t ms);
 /* The broker acknowledged that BEAT. True: the anchor moved forward. */
 bool tenure_beat_ok (struct tenure *t, uint64_t beat);
 /* R9: the same by other means: nobody can have ended our session by now. Past

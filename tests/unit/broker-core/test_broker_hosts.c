@@ -316,6 +316,27 @@ static void one_shim_of_a_host_is_heeded_and_then_the_next (void **state)
 }
 
 /* The wire may say it again. */
+static void next_sample_is_wanted_sooner_near_a_limit (void **state)
+{
+    static const struct {
+        double memory;
+        unsigned ms;
+    } cases[] = {{50, 2000}, {84.9, 2000}, {85, 200}, {50, 2000}};
+    struct stage *st = stage_create (10);
+    struct actor *a = stage_remote (st, "a", "vm2");
+    const struct msg_ok *ok;
+    (void) state;
+
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        say_sample (st, a, cases[i].memory);
+        ok = stage_got (st, a, VERB_OK);
+        assert_string_equal (ok->re, "SAMPLE");
+        assert_int_equal (ok->count, cases[i].ms);
+        stage_sleep (st, 2000);
+    }
+    stage_destroy (st);
+}
+
 static void sample_that_comes_twice_is_one_moment (void **state)
 {
     struct stage *st = stage_create (10);
@@ -569,6 +590,7 @@ int main (void)
         cmocka_unit_test (load_limit_is_by_the_cores_of_that_host),
         cmocka_unit_test (figure_that_cannot_be_is_refused_by_its_key),
         cmocka_unit_test (one_shim_of_a_host_is_heeded_and_then_the_next),
+        cmocka_unit_test (next_sample_is_wanted_sooner_near_a_limit),
         cmocka_unit_test (sample_that_comes_twice_is_one_moment),
         cmocka_unit_test (host_that_is_gone_ends_its_topics),
         cmocka_unit_test (copy_with_the_same_boot_is_found_out_when_both_speak),

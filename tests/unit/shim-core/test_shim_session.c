@@ -578,17 +578,14 @@ static unsigned samples_within (struct stage *st, int64_t ms)
     return samples;
 }
 
-static void set_level (struct stage *st, const char *level)
+static void answer_sample (struct stage *st, uint64_t ms)
 {
-    struct msg_health health;
-
-    message_init_fields (&health, VERB_HEALTH);
-    copy_text (health.host, sizeof health.host, "vm1");
-    copy_text (health.level, sizeof health.level, level);
-    shim_on_health (st->shim, &health, st->now, st->out);
+    stage_message (st, VERB_OK)->ok.count = ms;
+    copy_text (st->msg->ok.re, sizeof st->msg->ok.re, "SAMPLE");
+    stage_hear (st);
 }
 
-static void host_that_is_not_well_is_sampled_ten_times_as_often (void **s)
+static void host_is_sampled_as_often_as_the_broker_says (void **s)
 {
     struct stage *st = *s;
 
@@ -596,12 +593,15 @@ static void host_that_is_not_well_is_sampled_ten_times_as_often (void **s)
     stage_prepare_welcome (st)->sample_ms = 1000;
     st->msg->welcome.own_host = false;
     stage_hear (st);
-    set_level (st, "healthy");
     assert_int_equal (samples_within (st, 3000), 3);
-    set_level (st, "degraded");
-    assert_in_range (samples_within (st, 3000), 20, 30);
-    set_level (st, "healthy");
-    assert_in_range (samples_within (st, 3000), 3, 4);
+    answer_sample (st, 100);
+    assert_in_range (samples_within (st, 3000), 29, 31);
+    answer_sample (st, 1); // not more than ten times as often
+    assert_in_range (samples_within (st, 3000), 29, 31);
+    answer_sample (st, 0);
+    assert_in_range (samples_within (st, 3000), 2, 3);
+    answer_sample (st, 1 << 30);
+    assert_in_range (samples_within (st, 3000), 2, 3);
 }
 
 static void who_is_refused_samples_no_more (void **s)
@@ -700,7 +700,7 @@ int main (void)
         TEST (hello_whose_session_is_over_is_said_anew),
         TEST (contested_host_lets_wait_who_would_wait),
         TEST (samples_go_out_as_often_as_the_broker_wants),
-        TEST (host_that_is_not_well_is_sampled_ten_times_as_often),
+        TEST (host_is_sampled_as_often_as_the_broker_says),
         TEST (who_is_refused_samples_no_more),
         TEST (own_host_of_the_broker_is_not_sampled),
         LIVE (nobody_samples_unasked),
