@@ -59,9 +59,9 @@ static void answer_people (struct sim *s, const struct outgoing *o)
         sim_trace (s, "admin", "priority_ok %s %u -> %u", priority->project,
                    (unsigned) priority->before, (unsigned) priority->priority);
     else if (o->verb == VERB_RELIEVE_OK)
-        sim_trace (s, "admin", "relieve_ok %s %u -> %u token=%u",
-                   relieve->host, (unsigned) relieve->before,
-                   (unsigned) relieve->effective, (unsigned) relieve->token);
+        sim_trace (s, "admin", "relieve_ok %s %u -> %u token=%u", relieve->host,
+                   (unsigned) relieve->before, (unsigned) relieve->effective,
+                   (unsigned) relieve->token);
     else if (o->verb == VERB_ERROR)
         sim_trace (s, "admin", "error %s %s", error->error, error->detail);
 }
@@ -160,7 +160,7 @@ static void look_at_sessions (struct sim *s, int64_t now)
 static void look_at_lease (struct sim *s, const struct watch_lease *w,
                            int64_t now)
 {
-    struct mark mark = {.since = 0};
+    struct mark mark = {.since = 0, .witness = true};
     struct who supervisor = {w->supervisor.pid, w->supervisor.start};
     struct who agent = {w->agent.pid, w->agent.start};
 

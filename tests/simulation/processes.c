@@ -178,7 +178,7 @@ static bool has_mark (const struct sim_tree *t, const struct mark *m)
 {
     if (m->cgroup[0] && !t->outside && strcmp (t->cgroup, m->cgroup) == 0)
         return true;
-    return !t->bare && strcmp (t->cookie, m->cookie) == 0 &&
+    return (m->witness || !t->bare) && strcmp (t->cookie, m->cookie) == 0 &&
            t->self.start >= m->since;
 }
 

@@ -509,6 +509,8 @@ struct mark {
     char cookie[96];
     char cgroup[64]; // "": none is known
     int64_t since;   // nothing that carries the cookie is older
+    bool witness; // who has cleaned its environment holds a lock still, and
+                  // the broker of its host asks for that
 };
 /* SIGKILL to whatever is found by it on this host, keepers left alone. */
 void trees_kill (struct sim *s, int host, const struct mark *mark);
