@@ -270,20 +270,35 @@ static struct load load_of (const struct broker *b, const struct pool *pool,
                             now);
 }
 
-/* Neither is true where nobody knows how many tasks run. */
-static bool is_load_theirs (const struct broker *b, const struct pool *pool,
-                            int64_t now)
+static void smooth (double *average, double value, double weight)
 {
-    double running = (double) load_of (b, pool, now).running;
-
-    return running * 2 > pool->health.sample.running;
+    *average += (value - *average) * weight;
 }
 
-static bool is_load_from_outside (const struct broker *b,
-                                  const struct pool *pool, int64_t now)
+void enforce_observe (const struct broker *b, struct pool *pool, int64_t now)
+{
+    struct enforcement *e = &pool->enforcement;
+    double passed = (double) (now - e->observed), weight = 1;
+
+    if (isnan (pool->health.sample.running))
+        return;
+    if (e->observed)
+        weight = passed / (passed + (double) b->settings.timing.load_after);
+    smooth (&e->tasks, pool->health.sample.running, weight);
+    smooth (&e->leased_tasks, (double) load_of (b, pool, now).running, weight);
+    e->observed = now;
+}
+
+/* Neither is true where nobody knows how many tasks run. */
+static bool is_load_theirs (const struct pool *pool)
 {
     return !isnan (pool->health.sample.running) &&
-           !is_load_theirs (b, pool, now);
+           pool->enforcement.leased_tasks * 2 > pool->enforcement.tasks;
+}
+
+static bool is_load_from_outside (const struct pool *pool)
+{
+    return !isnan (pool->health.sample.running) && !is_load_theirs (pool);
 }
 
 static bool is_memory_from_outside (const struct broker *b,
@@ -306,9 +321,8 @@ static const char *outside_of (const struct broker *b, const struct pool *pool,
         return is_memory_from_outside (b, pool, now)
                    ? "memory from outside slotbus"
                    : NULL;
-    return load && is_load_from_outside (b, pool, now)
-               ? "load from outside slotbus"
-               : NULL;
+    return load && is_load_from_outside (pool) ? "load from outside slotbus"
+                                               : NULL;
 }
 
 static void note_outside (struct broker *b, struct pool *pool,
@@ -671,8 +685,7 @@ static void watch (struct broker *b, struct pool *pool, int64_t now,
         begin (b, pool, ENFORCE_RUNAWAY, now, out);
     else if (memory && !outside)
         begin (b, pool, ENFORCE_MEMORY, now, out);
-    else if (!memory && is_load_due (b, pool, now) &&
-             is_load_theirs (b, pool, now))
+    else if (!memory && is_load_due (b, pool, now) && is_load_theirs (pool))
         begin (b, pool, ENFORCE_LOAD, now, out);
     if (e->state == ENFORCE_ENDING && e->cause != ENFORCE_RUNAWAY)
         note_outside (b, pool, NULL, out);

@@ -64,7 +64,14 @@ struct enforcement {
     const char *outside; // what is critical comes from there, in words; NULL
     int64_t theirs;      // outside is set, and since then it does not; 0
     bool helpless;       // nobody may be ended: that was said
+    double tasks;        // that run there, averaged,
+    double leased_tasks; // and those of its trees,
+    int64_t observed;    // as of then; 0: never
 };
+
+/* A new sample of the host. One moment says little of who causes its load: so
+ * both figures are averaged over load_after. */
+void enforce_observe (const struct broker *b, struct pool *pool, int64_t now);
 
 /* Once a round, after the tally. */
 void enforce_step (struct broker *b, int64_t now, struct outbox *out);

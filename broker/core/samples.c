@@ -52,6 +52,7 @@ static void observe (struct broker *b, struct pool *pool,
         metrics[m] = health_metric (&pool->health, m);
     changed =
         health_update (&pool->health, sample, wall, &limits, t->dwell, now);
+    enforce_observe (b, pool, now);
     warn_of_disks (pool, metrics, out);
     if (health_level (&pool->health) != before)
         log_level (pool, out);
