@@ -109,7 +109,7 @@ struct pool *pools_empty (const struct pools *p, unsigned burst, int64_t now)
         if (pool->in_use || pool->waiting || pool->sessions)
             continue;
         fill (pool, burst, now);
-        if (pool->bucket == (int64_t) burst * 1000)
+        if (burst == 0 || pool->bucket == (int64_t) burst * 1000)
             return pool;
     }
     return NULL;

@@ -241,6 +241,8 @@ static void pool_stays_until_its_pace_is_whole (void **state)
     pool_spend (pool, 8, 8, 0);
     assert_null (pools_empty (&pools, 8, 999));
     assert_ptr_equal (pools_empty (&pools, 8, 1000), pool);
+    pool_spend (pool, 8, 0, 2000); // without a pace there is none to wait for
+    assert_ptr_equal (pools_empty (&pools, 0, 2000), pool);
     pools_clear (&pools);
 }
 
