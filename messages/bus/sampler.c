@@ -11,6 +11,10 @@
 #include "bus/base.h"
 #include "bus/machine.h"
 
+/* Of /proc/stat: before its last lines come those of each processor and
+ * interrupt, some tens of KB on a large machine. */
+enum { STAT_MOST = 1 << 17 };
+
 /* Ticks of all processors since boot. */
 struct ticks {
     uint64_t idle, total;
@@ -25,6 +29,7 @@ struct sampler {
     struct ticks ticks;  // since then processors are judged,
     struct ticks latest; // and since then once that is a window ago
     int64_t latest_at;
+    char stat[STAT_MOST]; // the text of this reading; "" could not be read
 };
 
 struct sampler *sampler_create (const char *proc_root,
@@ -74,10 +79,8 @@ static bool read_in (const struct sampler *s, const char *name, char *ret_text,
 static bool read_ticks (const struct sampler *s, struct ticks *ret)
 {
     unsigned long long t[8] = {0};
-    char text[512];
 
-    if (!read_in (s, "stat", text, sizeof text) ||
-        sscanf (text, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &t[0],
+    if (sscanf (s->stat, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &t[0],
                 &t[1], &t[2], &t[3], &t[4], &t[5], &t[6], &t[7]) < 4)
         return false;
     *ret = (struct ticks){.idle = t[3] + t[4]};
@@ -117,6 +120,16 @@ static double cpu_percent (struct sampler *s, int64_t now)
     return busy;
 }
 
+/* Those that wait for a disk: to the kernel's load they are like those that run.
+ * Old kernels do not say. Source: proc(5). */
+static unsigned blocked (const struct sampler *s)
+{
+    const char *at = strstr (s->stat, "\nprocs_blocked ");
+    unsigned tasks = 0;
+
+    return at && sscanf (at, " procs_blocked %u", &tasks) == 1 ? tasks : 0;
+}
+
 /* "0.52 0.58 0.59 3/602 12345": we ourselves are one of the 3. */
 static void read_load (const struct sampler *s, struct sample *ret)
 {
@@ -128,7 +141,7 @@ static void read_load (const struct sampler *s, struct sample *ret)
         sscanf (text, "%lf %*s %*s %u/", &load, &running) != 2)
         return;
     ret->load1 = load;
-    ret->running = running > 0 ? running - 1 : 0;
+    ret->running = (running > 0 ? running - 1.0 : 0) + blocked (s);
 }
 
 static double find_pressure (const char *text, const char *line)
@@ -195,6 +208,8 @@ void sampler_sample (struct sampler *s, int64_t now, struct sample *ret_sample)
     struct sample sample = unknown;
 
     sample.at = now;
+    if (!read_in (s, "stat", s->stat, sizeof s->stat))
+        s->stat[0] = '\0';
     sample.cpu_percent = cpu_percent (s, now);
     sample.memory_percent = machine_memory_percent (s->proc_root);
     sample.swap_percent = machine_swap_percent (s->proc_root);

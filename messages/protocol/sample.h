@@ -14,7 +14,7 @@ struct sample {
     double cpu_percent;    // busy since the reading before; NaN in the first
     double memory_percent; // used, of RAM or the tightest cgroup limit
     double load1;
-    double running;        // tasks that run or wait for a processor
+    double running;        // tasks that run or wait for a processor or a disk
     double disk_percent;   // worst of the configured paths, as df counts
     double inodes_percent; // worst of the configured paths
     double swap_percent;   // 0 without swap

@@ -132,5 +132,5 @@ class Host:
             return []
 
     def nobody_was_ended(self, pids):
-        assert all(map(alive, pids)), [p for p in pids if not alive(p)]
         assert not self.said("victim") and not self.saved(), (self.said("victim"), self.saved())
+        assert all(map(alive, pids)), [p for p in pids if not alive(p)]

@@ -108,10 +108,11 @@ def overload(host):
 @day
 def load_ends_one_after_the_other_once_it_is_theirs_and_nobody_before(place):
     host = Host(place)
-    count = min(others_running(host) + 3, 30)       # two of them have more than all others
+    count = min(others_running(host) + 10, 40)      # two of them have more than all others
     agents = host.agents(3, BURNS.replace("COUNT", str(count)))
     pids = [pid for _, _, pid in agents]
-    outside, flag = burn_outside(host, count, "codex")
+    # An agent that looks for its file may be two tasks: one starts the other.
+    outside, flag = burn_outside(host, count + 4 * len(agents), "codex")
     overload(host)
     host.effective(1)                       # half of the three that run
     host.agent()

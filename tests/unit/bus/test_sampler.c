@@ -122,6 +122,21 @@ static void load_and_running_tasks_are_read_without_ourselves (void **state)
     sampler_destroy (s);
 }
 
+static void tasks_that_wait_for_a_disk_run_as_they_do_in_a_tree (void **state)
+{
+    struct sampler *s = start (state);
+
+    scratch_file (state, "proc/loadavg", "4.30 0.58 0.59 3/602 12345\n");
+    stat_is (state, "cpu  100 0 0 100\nintr 5 1 2\nprocs_running 9\n"
+                    "procs_blocked 4\nsoftirq 1\n");
+    sampler_sample (s, 7, &sample);
+    assert_true (sample.running == 2 + 4);
+    stat_is (state, "cpu  100 0 0 100\nprocs_blocked many\n");
+    sampler_sample (s, 8, &sample);
+    assert_true (sample.running == 2);
+    sampler_destroy (s);
+}
+
 static void pressure_of_the_last_10_s_is_read (void **state)
 {
     struct sampler *s = start (state);
@@ -217,6 +232,7 @@ int main (void)
         T (cpu_is_judged_over_the_window_however_often_it_is_asked),
         T (unreadable_stat_starts_anew),
         T (load_and_running_tasks_are_read_without_ourselves),
+        T (tasks_that_wait_for_a_disk_run_as_they_do_in_a_tree),
         T (pressure_of_the_last_10_s_is_read),
         T (memory_and_swap_are_in_the_sample),
         T (what_is_not_there_is_nan_and_the_rest_is_read),
