@@ -18,7 +18,7 @@ UNJUDGED = CONFIG["vm_limits"]
 # Health at once; but a machine that burns is slow to end what it shall.
 FAST = {"dwell": "300ms", "healthy_for": "300ms", "grow_every": "100ms", "settle": "300ms", "load_after": "300ms",
         "load_settle": "400ms", "memory_grace": "2s", "sample": "200ms", "health_interval": "100ms",
-        "beat": "100ms", "ttl": "10s", "grace": "2s", "kill_confirm": "2s"}
+        "beat": "100ms", "ttl": "10s", "notice": "2s", "grace": "2s", "kill_confirm": "2s"}
 
 # Waits for $1.start, then burns in COUNT processes until $1 is there: not for
 # ever, whatever becomes of us.

@@ -139,7 +139,7 @@ def load_ends_one_after_the_other_once_it_is_theirs_and_nobody_before(place):
     order = [re.sub(r".*\] (\w+) .*?(?:token=(\d+))?( .*|$)", r"\1", line) for line in host.broker.lines["stderr"]
              if re.search(r"\] (victim|ended|settled) ", line)]
     assert order == ["victim", "ended", "settled"] * 2, order   # one at a time
-    saved = host.saved()
+    saved = wait_until(lambda: len(host.saved()) == 2 and host.saved(), "both were told before")
     assert [line.split(":")[0] for line in saved] == ["consilio 3 agent-3", "consilio 2 agent-2"], saved
     assert re.fullmatch(r"consilio 3 agent-3: " + why, saved[0]), saved
     assert alive(pids[0]) and len(host.pids()) == 3
