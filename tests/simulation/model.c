@@ -906,6 +906,7 @@ static bool is_passed_by (const struct model *m, const struct wish *w)
     return w->gathering;
 }
 
+/* Who has gone in this walk is nobody's first any more: the next one is. */
 static void wait_for_it (struct model *m, struct wish *w)
 {
     struct model_lane *l = &m->lanes[w->lane];
@@ -915,12 +916,13 @@ static void wait_for_it (struct model *m, struct wish *w)
     w->judged = true;
     if (is_passed_by (m, w)) {
         l->done = true;
-        if (w->reason == REASON_CAP && cap_room (m, w) < w->min && !o->first)
+        if (w->reason == REASON_CAP && cap_room (m, w) < w->min &&
+            !find (m, o->first))
             o->first = w->number;
         return;
     }
     if (w->reason == REASON_SLOTS && here >= w->min &&
-        free_in_all (m) < w->min && !m->sum)
+        free_in_all (m) < w->min && !find (m, m->sum))
         m->sum = w->number;
     for (size_t i = 0; i < m->lane_count; i++) {
         if (m->lanes[i].host == l->host)

@@ -16,7 +16,7 @@
 #include "simulation/events.h"
 #include "simulation/model.h"
 
-enum { SHIMS = 8, MOST_HOSTS = 3, PROJECTS = 4, STALL_MS = 1000 };
+enum { SHIMS = 12, MOST_HOSTS = 3, PROJECTS = 4, STALL_MS = 1000 };
 
 struct play {
     uint64_t seed;
@@ -61,8 +61,8 @@ static struct msg *fresh (struct play *p, enum verb verb)
     return &p->msg;
 }
 
-/* The first two shims of a project are on one host, others elsewhere; each
- * HELLO is that of a new shim, whose predecessor is dead. */
+/* With three hosts each project has a shim on each of them; each HELLO is that
+ * of a new shim, whose predecessor is dead. */
 static void hello (struct play *p, int shim)
 {
     struct msg_hello *m = &fresh (p, VERB_HELLO)->hello;
@@ -319,14 +319,8 @@ static void play_round (struct play *p)
     outbox_clear (p->out);
 }
 
-static void begin (struct play *p, uint64_t seed)
+static void draw_settings (struct play *p)
 {
-    const struct identity self = {"vm0", "machine0", "boot0", "1"};
-    struct meta_record meta = {.broker = "0", .epoch = 1, .token_mark = 1};
-
-    chance_init (&p->chance, seed);
-    p->hosts = (int) in (p, 1, MOST_HOSTS);
-    settings_default (&p->settings, 8, UINT64_C (16) << 30);
     p->settings.max_slots = (unsigned) in (p, 1, 24);
     p->settings.max_per_project_auto = false;
     p->settings.max_per_project = (unsigned) in (p, 1, 24);
@@ -338,6 +332,13 @@ static void begin (struct play *p, uint64_t seed)
     copy_text (p->settings.hosts[0].host, sizeof p->settings.hosts[0].host,
                "vm1");
     p->settings.hosts[0].max_slots = (unsigned) in (p, 1, 12);
+}
+
+static void start (struct play *p)
+{
+    const struct identity self = {"vm0", "machine0", "boot0", "1"};
+    struct meta_record meta = {.broker = "0", .epoch = 1, .token_mark = 1};
+
     p->out = outbox_create ();
     p->model = model_create ();
     p->now = 1000;
@@ -347,9 +348,25 @@ static void begin (struct play *p, uint64_t seed)
         hello (p, i);
 }
 
-static void play (struct play *p, uint64_t seed, int64_t operations)
+static void begin (struct play *p, uint64_t seed)
 {
     *p = (struct play){.seed = seed};
+    chance_init (&p->chance, seed);
+    p->hosts = (int) in (p, 1, MOST_HOSTS);
+    settings_default (&p->settings, 8, UINT64_C (16) << 30);
+    draw_settings (p);
+    start (p);
+}
+
+static void end (struct play *p)
+{
+    broker_destroy (p->b);
+    outbox_destroy (p->out);
+    model_destroy (p->model);
+}
+
+static void play (struct play *p, uint64_t seed, int64_t operations)
+{
     begin (p, seed);
     for (int64_t i = 0; i < operations; i++) {
         operate (p);
@@ -358,9 +375,7 @@ static void play (struct play *p, uint64_t seed, int64_t operations)
             play_round (p);
         }
     }
-    broker_destroy (p->b);
-    outbox_destroy (p->out);
-    model_destroy (p->model);
+    end (p);
 }
 
 static void every_round_grants_what_the_model_says (void **state)
@@ -382,9 +397,85 @@ static void every_round_grants_what_the_model_says (void **state)
                    (long long) (seeds * operations));
 }
 
+/* ---- what chance meets seldom ---- */
+
+/* Three hosts; a project has the shims 0, 4 and 8, one on each of them. */
+static void begin_fair (struct play *p, unsigned max_per_project)
+{
+    *p = (struct play){.hosts = 3};
+    chance_init (&p->chance, 1);
+    settings_default (&p->settings, 8, UINT64_C (16) << 30);
+    p->settings.policy = POLICY_FAIR;
+    p->settings.max_slots = 24;
+    p->settings.max_per_project_auto = false;
+    p->settings.max_per_project = max_per_project;
+    p->settings.grant_burst = MAX_SLOTS;
+    start (p);
+}
+
+static void sleep_until (struct play *p, int64_t at)
+{
+    p->now = at;
+    broker_turn (p->b, true, p->now, p->out);
+    play_round (p);
+}
+
+static void ask (struct play *p, int shim, unsigned count, bool nowait)
+{
+    struct msg_request *m = &fresh (p, VERB_REQUEST)->request;
+
+    broker_turn (p->b, true, p->now, p->out);
+    m->session = p->session[shim];
+    m->seq = ++p->seq[shim];
+    m->count = m->min = count;
+    m->nowait = nowait;
+    say (p, shim, VERB_REQUEST);
+    play_round (p);
+}
+
+/* The reason of the one request of its session that waits; REASON_NONE: none
+ * does. */
+static enum reason reason_of (const struct play *p, int shim)
+{
+    for (size_t i = 0; i < p->b->waiters.count; i++) {
+        const struct waiter *w = p->b->waiters.at[i];
+
+        if (w->r.session == p->session[shim])
+            return dispatch_reason (&p->b->dispatch, &w->t, p->now);
+    }
+    return REASON_NONE;
+}
+
+/* The oldest that a cap keeps waiting holds back its project's later ones on
+ * all hosts. One that would not wait is it no more once it was turned away: in
+ * the same walk the next oldest is. */
+static void next_oldest_is_first_when_the_oldest_is_turned_away (void **state)
+{
+    static struct play p;
+    (void) state;
+
+    begin_fair (&p, 6);
+    ask (&p, 0, 5, false);
+    sleep_until (&p, 1200);
+    assert_int_equal (leases_count (&p.b->leases), 5);
+    p.now = 2000;
+    ask (&p, 4, 3, true); // until 2200
+    p.now = 2075;
+    ask (&p, 0, 4, false);
+    p.now = 2077;
+    ask (&p, 8, 1, false); // until 2277
+    assert_int_equal (reason_of (&p, 4), REASON_CAP);
+    sleep_until (&p, 2200);
+    assert_int_equal (reason_of (&p, 4), REASON_NONE);
+    assert_int_equal (reason_of (&p, 0), REASON_CAP);
+    assert_int_equal (reason_of (&p, 8), REASON_CAP);
+    end (&p);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test (next_oldest_is_first_when_the_oldest_is_turned_away),
         cmocka_unit_test (every_round_grants_what_the_model_says),
     };
 
