@@ -131,7 +131,7 @@ static void turn_away (struct broker *b, struct waiter *w, enum reason reason,
 static bool walk (struct broker *b, int64_t now, struct outbox *out)
 {
     struct decision next;
-    bool granted = false;
+    bool moved = false;
 
     dispatch_begin (&b->dispatch, now);
     while (dispatch_next (&b->dispatch, now, &next)) {
@@ -141,14 +141,15 @@ static bool walk (struct broker *b, int64_t now, struct outbox *out)
             grant (b, w, next.amount, now, out);
         else
             turn_away (b, w, next.reason, now, out);
-        granted |= next.amount > 0;
+        moved = true;
     }
-    return granted;
+    return moved;
 }
 
-/* With several hosts once more after a walk that granted: what was granted on
- * one may be what its project's cap leaves no more of on another, where it then
- * blocks nobody (L1). */
+/* With several hosts once more after a walk that decided something: what was
+ * granted on one may be what its project's cap leaves no more of on another,
+ * where it then blocks nobody; and who was turned away on one keeps back nobody
+ * of its project on another any more (L1). */
 static void serve (struct broker *b, int64_t now, struct outbox *out)
 {
     while (walk (b, now, out) && b->pools.count > 1)

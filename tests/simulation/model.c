@@ -1087,18 +1087,29 @@ static void check_rest (struct model *m)
     free (again.owners);
 }
 
+static size_t count_gone (const struct model *m)
+{
+    size_t gone = 0;
+
+    for (size_t i = 0; i < m->wish_count; i++)
+        gone += m->wishes[i].gone;
+    return gone;
+}
+
 /* With several hosts until nothing moves any more: what one is granted may put
- * another of its project out of the way, by its cap. */
+ * another of its project out of the way, by its cap; and so may one that would
+ * not wait, and goes. */
 static void run (struct model *m)
 {
-    size_t before;
+    size_t before, gone;
 
     for (size_t i = 0; i < m->wish_count; i++)
         m->wishes[i].gone = !is_possible (m, &m->wishes[i]);
     do {
         before = m->held_count;
+        gone = count_gone (m);
         walk (m);
-    } while (m->held_count > before && m->host_count > 1);
+    } while (count_gone (m) > gone && m->host_count > 1);
     if (m->held_count > before && m->policy == POLICY_FAIR)
         check_rest (m);
     for (size_t i = 0; i < m->wish_count; i++) {

@@ -472,10 +472,37 @@ static void next_oldest_is_first_when_the_oldest_is_turned_away (void **state)
     end (&p);
 }
 
+/* L1: what it alone kept from others is theirs in the same round. */
+static void
+who_is_turned_away_keeps_nothing_from_those_on_other_hosts (void **state)
+{
+    static struct play p;
+    (void) state;
+
+    begin_fair (&p, 6);
+    ask (&p, 0, 5, false);
+    sleep_until (&p, 1200);
+    p.now = 2000;
+    ask (&p, 2, 1, false); // on the host of shim 8: until 2200
+    p.now = 2050;
+    ask (&p, 4, 3, true); // until 2250
+    p.now = 2100;
+    ask (&p, 8, 1, false);
+    sleep_until (&p, 2200);
+    assert_int_equal (reason_of (&p, 4), REASON_CAP);
+    assert_int_equal (reason_of (&p, 8), REASON_CAP); // it is behind that one
+    sleep_until (&p, 2250);
+    assert_int_equal (reason_of (&p, 4), REASON_NONE);
+    assert_int_equal (leases_count (&p.b->leases), 7);
+    end (&p);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (next_oldest_is_first_when_the_oldest_is_turned_away),
+        cmocka_unit_test (
+            who_is_turned_away_keeps_nothing_from_those_on_other_hosts),
         cmocka_unit_test (every_round_grants_what_the_model_says),
     };
 
