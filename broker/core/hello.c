@@ -29,6 +29,7 @@ static void list_limbo (const struct broker *b, const struct session *s,
 
         if (!state_succeeds (s, l))
             continue;
+        *row = (struct row_limbo){0};
         row->token = l->r.token;
         row->supervisor = (uint64_t) l->r.supervisor.pid;
         row->start = (uint64_t) l->r.supervisor.start;

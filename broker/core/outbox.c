@@ -142,15 +142,14 @@ void outbox_send (struct outbox *o, const struct path *to, enum verb verb,
                   const void *fields)
 {
     struct outgoing *item;
+    void *copy;
 
     if (to->size == 0)
         return; // nobody has come that way since the broker started
+    copy = room_for (o, message_size (verb));
+    message_copy (copy, fields, verb);
     item = append (&o->sent, sizeof *item);
-    *item = (struct outgoing){
-        .to = *to,
-        .verb = verb,
-        .fields = copied (o, fields, message_size (verb)),
-    };
+    *item = (struct outgoing){.to = *to, .verb = verb, .fields = copy};
 }
 
 /* Returns its fields. */
@@ -172,8 +171,7 @@ static void *add_publication (struct outbox *o, const char *topic,
 void outbox_publish (struct outbox *o, const char *topic, enum verb verb,
                      const void *fields, bool last)
 {
-    memcpy (add_publication (o, topic, verb, last), fields,
-            message_size (verb));
+    message_copy (add_publication (o, topic, verb, last), fields, verb);
 }
 
 void *outbox_publish_empty (struct outbox *o, const char *topic, enum verb verb,

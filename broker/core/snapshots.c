@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "core/snapshots.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "core/memory.h"
 
 struct snapshot *snapshots_begin (struct snapshots *s, int64_t now)
 {
-    struct snapshot *snapshot = new_zeroed (sizeof *snapshot);
+    struct snapshot *snapshot = resized (NULL, 1, sizeof *snapshot);
 
+    memset (snapshot, 0, offsetof (struct snapshot, head));
     message_init_fields (&snapshot->head, VERB_STATUS_OK);
     snapshot->number = ++s->number;
     snapshot->taken = now;
@@ -95,7 +97,7 @@ void snapshot_page (const struct snapshot *s, uint64_t cursor,
     uint64_t from = cursor;
     size_t room = PAGE_ROWS;
 
-    *page = s->head;
+    message_copy (page, &s->head, VERB_STATUS_OK);
     page->cursor = cursor;
     TAKE (hosts, s->hosts, s->host_count);
     TAKE (projects, s->projects, s->project_count);

@@ -18,13 +18,13 @@ enum { KEPT_SNAPSHOTS = 4, SNAPSHOT_MS = 60000 };
 struct snapshot {
     uint64_t number;
     int64_t taken;
-    uint32_t uid;              // of who may read it
-    struct msg_status_ok head; // everything but rows
+    uint32_t uid; // of who may read it
     struct row_host *hosts;
     struct row_project *projects;
     struct row_agent *agents;
     struct row_waiter *queue;
     size_t host_count, project_count, agent_count, waiter_count;
+    struct msg_status_ok head; // everything but rows; large, and last
 };
 
 struct snapshots {

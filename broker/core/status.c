@@ -305,6 +305,7 @@ void status_waiter_row (const struct waiter *w, const struct outlook *outlook,
 {
     const struct session_record *s = &w->session->r;
 
+    *ret_row = (struct row_waiter){0};
     copy_text (ret_row->project, sizeof ret_row->project, s->project);
     copy_text (ret_row->host, sizeof ret_row->host, s->host);
     ret_row->count = w->r.count;

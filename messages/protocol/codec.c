@@ -441,6 +441,7 @@ static enum err take_item (const msgpack_object *in, const struct field *f,
         if (in->type != MSGPACK_OBJECT_MAP)
             return refuse (e, path, "", "expected a map, got %s", kind_of (in));
         snprintf (inside, sizeof inside, "%s.", path);
+        row_init (item, f->row);
         return take_fields (&in->via.map, f->row, item, inside, e);
     }
     err = take_integer (in, 1, UINT64_MAX, &value, path, "", e);

@@ -171,37 +171,34 @@ size_t message_size (enum verb verb)
 
 /* ---- empty structures ---- */
 
-/* A row that is not in use yet is made empty too: whoever appends one need
- * not know that an unknown figure is not zero. */
-static bool has_unknown (const struct fields *fields)
+static bool is_list (const struct field *f)
 {
-    for (unsigned i = 0; i < fields->count; i++) {
-        if (fields->at[i].kind == KIND_F64)
-            return true;
-    }
-    return false;
+    return f->kind == KIND_U64S || f->kind == KIND_ROWS;
 }
 
-static void set_unknown (unsigned char *base, const struct fields *fields)
+static size_t item_size (const struct field *f)
+{
+    return f->kind == KIND_ROWS ? f->row->size : sizeof (uint64_t);
+}
+
+static void init (unsigned char *base, const struct fields *fields)
 {
     static const double unknown = NAN;
+    size_t done = 0;
 
     for (unsigned i = 0; i < fields->count; i++) {
         const struct field *f = &fields->at[i];
 
-        if (f->kind == KIND_F64)
-            memcpy (base + f->offset, &unknown, sizeof unknown);
-        if (f->kind != KIND_ROWS || !has_unknown (f->row))
+        if (!is_list (f))
             continue;
-        for (uint64_t n = 0; n < f->max; n++)
-            set_unknown (base + f->items + n * f->row->size, f->row);
+        memset (base + done, 0, f->items - done);
+        done = f->items + f->max * item_size (f);
     }
-}
-
-static void init (void *base, const struct fields *fields)
-{
-    memset (base, 0, fields->size);
-    set_unknown (base, fields);
+    memset (base + done, 0, fields->size - done);
+    for (unsigned i = 0; i < fields->count; i++) {
+        if (fields->at[i].kind == KIND_F64)
+            memcpy (base + fields->at[i].offset, &unknown, sizeof unknown);
+    }
 }
 
 void message_init (struct msg *ret_msg, enum verb verb)
@@ -222,6 +219,27 @@ void message_init_fields (void *ret_fields, enum verb verb)
 void row_init (void *ret_row, const struct fields *row)
 {
     init (ret_row, row);
+}
+
+void message_copy (void *ret_fields, const void *fields, enum verb verb)
+{
+    const struct fields *table = message_fields (verb);
+    const unsigned char *from = fields;
+    unsigned char *to = ret_fields;
+    size_t done = 0;
+
+    for (unsigned i = 0; table && i < table->count; i++) {
+        const struct field *f = &table->at[i];
+        uint32_t count;
+
+        if (!is_list (f))
+            continue;
+        memcpy (&count, from + f->offset, sizeof count);
+        memcpy (to + done, from + done,
+                f->items - done + count * item_size (f));
+        done = f->items + f->max * item_size (f);
+    }
+    memcpy (to + done, from + done, message_size (verb) - done);
 }
 
 /* ---- keys, lists, text ---- */

@@ -148,12 +148,15 @@ const char *verb_name (enum verb verb);
 enum verb verb_of_name (const char *name, size_t size);
 /* Bytes of the verb's structure, 0 for VERB_NONE. */
 size_t message_size (enum verb verb);
-/* Empty: zeroes, every F64 NaN (unknown), also in rows that are not in use
- * yet: a row can be appended without row_init (). Sets ret_msg->verb. */
+/* Empty: zeroes, every F64 NaN (unknown), no list has items. Rows that are not
+ * in use are not touched, as there may be 100 KB of them: what is appended is
+ * assigned whole, or made empty by row_init (). Sets ret_msg->verb. */
 void message_init (struct msg *ret_msg, enum verb verb);
 /* The same for one bare structure of that verb, such as struct msg_grant. */
 void message_init_fields (void *ret_fields, enum verb verb);
 void row_init (void *ret_row, const struct fields *row);
+/* Copies one bare structure of that verb, but no items that are not in use. */
+void message_copy (void *ret_fields, const void *fields, enum verb verb);
 
 /* May this be a project's key: [a-z0-9][a-z0-9._-]{0,63}. */
 bool project_key_valid (const char *key);

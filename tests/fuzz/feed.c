@@ -234,8 +234,12 @@ static void fill_rows (struct feed *f, const struct field *field, char *into)
     uint32_t count = how_many (f, field->max);
 
     memcpy (into + field->offset, &count, sizeof count);
-    for (uint32_t i = 0; i < count; i++)
-        fill (f, field->row, into + field->items + i * field->row->size);
+    for (uint32_t i = 0; i < count; i++) {
+        char *row = into + field->items + i * field->row->size;
+
+        row_init (row, field->row);
+        fill (f, field->row, row);
+    }
 }
 
 static void fill_field (struct feed *f, const struct field *field, char *into)

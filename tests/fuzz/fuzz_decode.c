@@ -24,6 +24,19 @@ static void must (bool holds, const char *what)
     abort ();
 }
 
+/* The items of lists that are not in use may be anything. */
+static bool are_equal (const struct msg *a, const struct msg *b)
+{
+    static struct msg x, y;
+    size_t size = message_size (a->verb);
+
+    memset (&x.hello, 0, size);
+    memset (&y.hello, 0, size);
+    message_copy (&x.hello, &a->hello, a->verb);
+    message_copy (&y.hello, &b->hello, a->verb);
+    return a->verb == b->verb && memcmp (&x.hello, &y.hello, size) == 0;
+}
+
 /* Most floats that one message can bring as an integer of one byte. */
 enum { MOST_GROWTH = 8 * 16 * 64 };
 
@@ -41,9 +54,7 @@ static void check_round_trip (const struct msg *in, size_t size)
     must (!precheck (once, length, NULL), "our own encoding is refused");
     must (codec_decode (once, length, &again, &error) == ERR_NONE,
           "our own encoding cannot be read");
-    must (again.verb == in->verb, "another verb");
-    must (memcmp (&again.hello, &in->hello, message_size (in->verb)) == 0,
-          "another message");
+    must (are_equal (&again, in), "another message");
     must (codec_encode_msg (&again, twice, sizeof twice) == length &&
               memcmp (once, twice, length) == 0,
           "two encodings");

@@ -369,7 +369,7 @@ static struct mail *mail_of (const struct peer *from, enum verb verb,
         abort ();
     mail->from = *from;
     mail->letter.verb = verb;
-    memcpy (mail->letter.fields, fields, size);
+    message_copy (mail->letter.fields, fields, verb);
     return mail;
 }
 

@@ -351,7 +351,7 @@ struct letter *letter_of (enum verb verb, const void *fields)
     if (!l)
         abort ();
     l->verb = verb;
-    memcpy (l->fields, fields, size);
+    message_copy (l->fields, fields, verb);
     return l;
 }
 

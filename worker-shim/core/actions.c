@@ -76,10 +76,12 @@ static void add_message (struct actions *a, enum action_kind kind,
                          uint64_t client, enum verb verb, const void *fields)
 {
     struct action *added = actions_add (a, kind);
+    void *copied = never_null (malloc (message_size (verb)));
 
+    message_copy (copied, fields, verb);
     added->client = client;
     added->verb = verb;
-    added->fields = copy (fields, message_size (verb));
+    added->fields = copied;
 }
 
 void actions_send (struct actions *a, enum verb verb, const void *fields)

@@ -51,8 +51,10 @@ static void set_list (unsigned char *base, const struct field *f,
     memcpy (base + f->offset, &count, sizeof count);
     for (uint32_t i = 0; i < count; i++) {
         if (f->kind == KIND_ROWS) {
-            set_fields (base + f->items + i * f->row->size, f->row, fill, rows,
-                        n);
+            unsigned char *row = base + f->items + i * f->row->size;
+
+            row_init (row, f->row);
+            set_fields (row, f->row, fill, rows, n);
         } else {
             uint64_t value = fill == FILL_LARGEST ? UINT64_MAX : ++*n;
 

@@ -38,6 +38,19 @@ static unsigned lists_of_rows (enum verb verb)
 
 /* ---- there and back ---- */
 
+/* What came is what was sent; items that are not in use may be anything. */
+static void assert_same (enum verb verb)
+{
+    static struct msg here, there;
+
+    memset (&here, 0, sizeof here);
+    memset (&there, 0, sizeof there);
+    message_copy (&here.hello, &got.hello, verb);
+    message_copy (&there.hello, &sent.hello, verb);
+    assert_int_equal (got.verb, verb);
+    assert_memory_equal (&here.hello, &there.hello, message_size (verb));
+}
+
 static void round_trip (enum verb verb, enum fill fill, unsigned rows)
 {
     size_t size;
@@ -48,8 +61,7 @@ static void round_trip (enum verb verb, enum fill fill, unsigned rows)
         fail_msg ("%s does not fit", verb_name (verb));
     if (decode (body, size) != ERR_NONE)
         fail_msg ("%s: %s: %s", verb_name (verb), error.key, error.detail);
-    assert_int_equal (got.verb, verb);
-    assert_memory_equal (&got.hello, &sent.hello, message_size (verb));
+    assert_same (verb);
 }
 
 static void every_message_comes_back_as_it_was (void **s)
@@ -162,7 +174,7 @@ static void a_message_in_other_words_encodes_to_ours (void **s)
     sent.beat.seq = 3;
     u64s_add (&sent.beat.holds, 17);
     u64s_add (&sent.beat.holds, 18);
-    assert_memory_equal (&got.beat, &sent.beat, sizeof sent.beat);
+    assert_same (VERB_BEAT);
     size = codec_encode_msg (&got, body, sizeof body);
     assert_int_equal (size, 1 + 10 + 9 + 7 + 5 + 6 + 3);
 }

@@ -121,9 +121,38 @@ static void an_empty_message_is_zero_and_its_figures_unknown (void **s)
 
     message_init (&msg, VERB_STATUS_OK);
     assert_int_equal (msg.status_ok.hosts_count, 0);
-    assert_true (isnan (msg.status_ok.hosts[63].load1));
-    assert_true (isnan (msg.status_ok.agents[0].percent));
-    assert_string_equal (msg.status_ok.queue[63].reason, "");
+    assert_int_equal (msg.status_ok.next, 0);
+    assert_string_equal (msg.status_ok.policy, "");
+}
+
+static void rows_that_are_not_in_use_are_not_touched (void **s)
+{
+    static struct msg_beat_ok ok, to;
+    static const struct row_granted grant = {1, 2, 3};
+
+    (void) s;
+    memset (&ok, 0xee, sizeof ok);
+    message_init_fields (&ok, VERB_BEAT_OK);
+    assert_int_equal (ok.stops.count, 0);
+    assert_int_equal (ok.stops.at[0], 0xeeeeeeeeeeeeeeee);
+    assert_int_equal (ok.grants[0].seq, 0xeeeeeeeeeeeeeeee);
+
+    ok.epoch = 7;
+    ok.idle_ms = 8;
+    ok.grants[ok.grants_count++] = grant;
+    u64s_add (&ok.stops, 9);
+    memset (&to, 0xdd, sizeof to);
+    message_copy (&to, &ok, VERB_BEAT_OK);
+    assert_int_equal (to.epoch, 7);
+    assert_int_equal (to.idle_ms, 8);
+    assert_int_equal (to.grants_count, 1);
+    assert_memory_equal (&to.grants[0], &grant, sizeof grant);
+    assert_int_equal (to.grants[1].seq, 0xdddddddddddddddd);
+    assert_int_equal (to.stops.count, 1);
+    assert_int_equal (to.stops.at[0], 9);
+    assert_int_equal (to.stops.at[1], 0xdddddddddddddddd);
+    assert_int_equal (to.endings_count, 0);
+    assert_int_equal (to.endings[0].notice_ms, 0xdddddddddddddddd);
 }
 
 static void an_init_touches_only_its_own_structure (void **s)
@@ -242,6 +271,7 @@ int main (void)
         cmocka_unit_test (every_verb_has_a_name_and_a_table),
         cmocka_unit_test (the_table_fits_the_structures),
         cmocka_unit_test (an_empty_message_is_zero_and_its_figures_unknown),
+        cmocka_unit_test (rows_that_are_not_in_use_are_not_touched),
         cmocka_unit_test (an_init_touches_only_its_own_structure),
         cmocka_unit_test (a_bare_structure_and_a_row_are_made_empty_too),
         cmocka_unit_test (a_project_key_has_its_pattern),

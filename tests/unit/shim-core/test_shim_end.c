@@ -91,7 +91,7 @@ static struct row_limbo *limbo (struct stage *st, uint64_t token, int32_t pid)
     struct msg_welcome *in = &st->msg->welcome;
     struct row_limbo *row = &in->limbo[in->limbo_count++];
 
-    row->token = token;
+    *row = (struct row_limbo){.token = token};
     row->supervisor = row->start = (uint64_t) pid;
     return row;
 }

@@ -210,7 +210,7 @@ static void on_hello (struct world *w, const struct msg_hello *in)
 
         if (w->leases[t].state != LIMBO)
             continue;
-        row->token = t;
+        *row = (struct row_limbo){.token = t};
         row->supervisor = row->start = w->leases[t].asked_by;
         row->tree = w->leases[t].tree;
         welcome.limbo_count++;

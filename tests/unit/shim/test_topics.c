@@ -65,7 +65,7 @@ static void each_message_has_its_words (void **state)
     is_printed (topic_words (out, &msg), "odin waits for nothing");
     msg.queue.waiting = 5;
     msg.queue.requests_count = 1;
-    msg.queue.requests[0].position = 1;
+    msg.queue.requests[0] = (struct row_waiter){.position = 1};
     msg.queue.requests[0].slots_ahead = 3;
     strcpy (msg.queue.requests[0].reason, "SLOTS");
     is_printed (topic_words (out, &msg),
