@@ -9,9 +9,16 @@ enum { SOON_MS = 100, LEAST_MS = 1000 };
 
 /* ---- who spoke ---- */
 
+static size_t known (const struct sim *s)
+{
+    uint64_t count = s->invariants.speaker_count;
+
+    return count < SIM_SPEAKERS ? (size_t) count : SIM_SPEAKERS;
+}
+
 static struct speaker *by_nonce (const struct sim *s, uint64_t nonce)
 {
-    for (size_t i = 0; i < SIM_SPEAKERS; i++) {
+    for (size_t i = 0; i < known (s); i++) {
         const struct speaker *p = &s->invariants.speakers[i];
 
         if (nonce && p->nonce == nonce)
@@ -22,7 +29,7 @@ static struct speaker *by_nonce (const struct sim *s, uint64_t nonce)
 
 static struct speaker *by_session (const struct sim *s, uint64_t session)
 {
-    for (size_t i = 0; i < SIM_SPEAKERS; i++) {
+    for (size_t i = 0; i < known (s); i++) {
         const struct speaker *p = &s->invariants.speakers[i];
 
         if (session && p->session == session)
@@ -113,11 +120,16 @@ int hosts_shim_of (const struct sim *s, const struct session_record *r)
     return p ? p->shim : -1;
 }
 
+static bool is_lost (const struct sim *s, const struct speaker *p)
+{
+    return !s->shims[p->shim].alive || s->shims[p->shim].life != p->life;
+}
+
 bool hosts_lost (const struct sim *s, uint64_t session)
 {
     const struct speaker *p = by_session (s, session);
 
-    return p && (!s->shims[p->shim].alive || s->shims[p->shim].life != p->life);
+    return p && is_lost (s, p);
 }
 
 /* A copy with the same boot_id answers for what it cannot see. */
@@ -136,7 +148,7 @@ bool hosts_replaced (const struct sim *s, uint64_t session)
 {
     const struct speaker *of = by_session (s, session);
 
-    for (size_t i = 0; of && i < SIM_SPEAKERS; i++) {
+    for (size_t i = 0; of && i < known (s); i++) {
         const struct speaker *p = &s->invariants.speakers[i];
 
         if (p->nonce && p != of && p->heard == s->now &&
@@ -161,7 +173,7 @@ static int64_t broker_ms (const struct sim *s, int64_t since)
 static bool is_succeeded (const struct sim *s, const struct speaker *p,
                           const struct speaker *heir)
 {
-    for (size_t i = 0; i < SIM_SPEAKERS; i++) {
+    for (size_t i = 0; i < known (s); i++) {
         const struct speaker *old = &s->invariants.speakers[i];
 
         if (old->nonce && old->shim == p->shim && old->life == p->life &&
@@ -192,7 +204,7 @@ static bool is_contested (const struct sim *s, const struct speaker *of,
     // the kernel vouches for the boot of the broker's own host
     if (of && s->hosts[s->shims[of->shim].host].own)
         return false;
-    for (size_t i = 0; of && i < SIM_SPEAKERS; i++) {
+    for (size_t i = 0; of && i < known (s); i++) {
         const struct speaker *p = &s->invariants.speakers[i];
 
         if (is_rival (s, p, of) && broker_ms (s, p->heard) + 2 < within)
@@ -208,7 +220,7 @@ bool hosts_contested (const struct sim *s, uint64_t session)
     const struct speaker *of = by_session (s, session);
     int64_t within = 3 * s->settings.timing.ttl + s->broker.missed;
 
-    for (size_t i = 0; of && i < SIM_SPEAKERS; i++) {
+    for (size_t i = 0; of && i < known (s); i++) {
         const struct speaker *p = &s->invariants.speakers[i];
 
         if (p->nonce && p != of && p->heard > of->began &&
@@ -397,7 +409,7 @@ static bool is_old_boot (const struct speaker *p, const struct speaker *of)
 
 static bool old_boots_are_silent (const struct sim *s, const struct speaker *of)
 {
-    for (size_t i = 0; i < SIM_SPEAKERS; i++) {
+    for (size_t i = 0; i < known (s); i++) {
         const struct speaker *p = &s->invariants.speakers[i];
         int64_t fuzz, silent = silence (s, p, &fuzz);
 
@@ -438,10 +450,10 @@ void hosts_batch (struct sim *s)
 static void check_far (struct sim *s, const struct lease_record *r)
 {
     const struct timing *t = &s->settings.timing;
-    const struct speaker *p = by_session (s, r->session);
+    const struct speaker *p = r->own ? NULL : by_session (s, r->session);
     int64_t fuzz, silent;
 
-    if (r->own || !p)
+    if (!p)
         return;
     silent = silence (s, p, &fuzz);
     if (silent > t->ttl + t->lock_delay + LEAST_MS + fuzz)
@@ -454,7 +466,7 @@ static void check_waiter (struct sim *s, const struct waiter_record *r)
     const struct speaker *p = by_session (s, r->session);
     int64_t fuzz, silent;
 
-    if (!p || !hosts_lost (s, r->session))
+    if (!p || !is_lost (s, p))
         return;
     silent = silence (s, p, &fuzz);
     if (silent > s->settings.timing.ttl + LEAST_MS + fuzz)

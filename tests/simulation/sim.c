@@ -377,6 +377,8 @@ unsigned handle_life (uint64_t handle)
 
 /* ---- the trace ---- */
 
+bool sim_untraced;
+
 static void keep (struct sim *s, const char *line, size_t size)
 {
     while (s->text_size + size + 2 > s->text_most)
@@ -394,6 +396,8 @@ void sim_trace (struct sim *s, const char *who, const char *format, ...)
     size_t size;
     va_list args;
 
+    if (sim_untraced && !s->loud)
+        return;
     snprintf (line, most, "[%7lld] %-9s ", (long long) s->now, who);
     size = strlen (line);
     va_start (args, format);

@@ -362,6 +362,10 @@ struct sim {
     uint64_t hash; // of the trace
 };
 
+/* No trace and no hash of it are wanted: to write what nobody reads is a
+ * twentieth of a world's time. */
+extern bool sim_untraced;
+
 /* ---- the world ---- */
 struct sim *sim_create (const struct settings *settings, uint64_t seed);
 void sim_destroy (struct sim *s);

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* soak FIRST COUNT SECONDS [stop] [ledger] - seed after seed, for scripts/soak
+/* soak FIRST COUNT SECONDS [stop] [ledger] [hash] - seed after seed, for scripts/soak
  *
  * Says on standard output, a line each: "seed N" before it is run, "options N
- * TEXT" and "violation N TEXT" where something is wrong, "ran N HASH" after it;
+ * TEXT" and "violation N TEXT" where something is wrong, "ran N HASH" after it
+ * (of the trace, if wanted);
  * in the end "count NUMBER NAME" for all that the ledger knows, if wanted, and
  * "done USED OFFERED EXPIRIES" (slot-ms in use while somebody waited, of those
  * that were there to be used, and sessions that expired although they were
  * heard). `stop`: no seed after the first violation. SIM_TRACE=1 and WITHOUT=
  * in the environment work here too.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +19,10 @@
 #include "simulation/ledger.h"
 #include "simulation/weather.h"
 
-enum { LONGEST_S = 120 }; // real seconds of one seed: it does not end
+enum {
+    LONGEST_S = 120,         // real seconds of one seed: it does not end
+    LARGE_BYTES = 256 * 1024 // is mapped, and only what is used of it cleared
+};
 
 static bool asked (int argc, char **argv, const char *word)
 {
@@ -86,9 +91,12 @@ int main (int argc, char **argv)
     bool good = true, stop = asked (argc, argv, "stop");
 
     if (argc < 4) {
-        fprintf (stderr, "usage: soak FIRST COUNT SECONDS [stop] [ledger]\n");
+        fprintf (stderr,
+                 "usage: soak FIRST COUNT SECONDS [stop] [ledger] [hash]\n");
         return 64;
     }
+    sim_untraced = !asked (argc, argv, "hash");
+
     for (uint64_t i = 0; i < number (argv[2]) && (good || !stop); i++)
         good &= run (number (argv[1]) + i, (int64_t) number (argv[3]) * 1000,
                      &sums);
