@@ -209,7 +209,9 @@ static const char *judge_endpoint (const char *text)
 
 static const char *judge_name (const char *text)
 {
-    return strlen (text) < 65 ? NULL : "the name of a process";
+    return strlen (text) < 65 && !strpbrk (text, "/,")
+               ? NULL
+               : "the name of a program, without / and ,";
 }
 
 int config_paths (struct config_reading *r, const struct node *n,

@@ -120,7 +120,7 @@ static double cpu_percent (struct sampler *s, int64_t now)
     return busy;
 }
 
-/* Those that wait for a disk: to the kernel's load they are like those that run.
+/* Those that wait for a disk: to the kernel's load they are as those that run.
  * Old kernels do not say. Source: proc(5). */
 static unsigned blocked (const struct sampler *s)
 {

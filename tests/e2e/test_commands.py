@@ -784,7 +784,10 @@ def kill_lists_without_ending_and_ends_by_label(place):
     assert agents["b"].wait_exit() == 128 + 15
     assert agents["a"].process.poll() is None
     code, out, err = place.run("slotbus", "kill", "nobody")
-    assert code == 65 and "NOT_FOUND" in err, (code, out, err)
+    assert code == 65 and err == ("slotbus: no project nobody: slots.yaml does not name it, and nobody has asked for it "
+                                  "(NOT_FOUND)"), (code, out, err)
+    code, out, err = place.run("slotbus", "kill", "p", "--label", "c")
+    assert code == 65 and err == "slotbus: no such label (NOT_FOUND)", (code, out, err)
 
 
 @day

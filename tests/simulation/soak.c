@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* soak FIRST COUNT SECONDS [stop] [ledger] [hash] - seed after seed, for scripts/soak
+/* soak FIRST COUNT SECONDS [stop] [ledger] [hash] - seed after seed
  *
+ * What scripts/soak runs.
  * Says on standard output, a line each: "seed N" before it is run, "options N
  * TEXT" and "violation N TEXT" where something is wrong, "ran N HASH" after it
- * (of the trace, if wanted);
- * in the end "count NUMBER NAME" for all that the ledger knows, if wanted, and
+ * (of the trace, if wanted); in the end "count NUMBER NAME" for all that the ledger knows, if wanted, and
  * "done USED OFFERED EXPIRIES" (slot-ms in use while somebody waited, of those
  * that were there to be used, and sessions that expired although they were
  * heard). `stop`: no seed after the first violation. SIM_TRACE=1 and WITHOUT=

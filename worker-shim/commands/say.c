@@ -55,6 +55,11 @@ int say_refusal (const struct msg_error *error)
     const char *sentence = e == ERR_COUNT ? "refused" : err_text (e);
     char key[40] = "", detail[264] = "";
 
+    if (e == ERR_NOT_FOUND && (error->key[0] || error->detail[0]))
+        return say_failure (status_of_error (error->error), "%s%s (%s)",
+                            error->detail[0] ? "" : "no such ",
+                            error->detail[0] ? error->detail : error->key,
+                            error->error);
     if (error->key[0])
         snprintf (key, sizeof key, ": %s", error->key);
     if (error->detail[0])
