@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* soak FIRST COUNT SECONDS [stop] [ledger] [hash] - seed after seed
  *
- * What scripts/soak runs.
- * Says on standard output, a line each: "seed N" before it is run, "options N
- * TEXT" and "violation N TEXT" where something is wrong, "ran N HASH" after it
- * (of the trace, if wanted); in the end "count NUMBER NAME" for all that the ledger knows, if wanted, and
- * "done USED OFFERED EXPIRIES" (slot-ms in use while somebody waited, of those
- * that were there to be used, and sessions that expired although they were
- * heard). `stop`: no seed after the first violation. SIM_TRACE=1 and WITHOUT=
- * in the environment work here too.
+ * For scripts/soak. Says on standard output, a line each: "seed N" before it is
+ * run, "options N TEXT" and "violation N TEXT" where something is wrong, "ran N
+ * HASH" after it (the hash of its trace, if wanted); in the end "count NUMBER
+ * NAME" for all that the ledger knows, if wanted, and "done USED OFFERED
+ * EXPIRIES" (slot-ms in use while somebody waited, of those that were there to
+ * be used, and sessions that expired although they were heard). `stop`: no seed
+ * after the first violation. SIM_TRACE=1 and WITHOUT= in the environment work
+ * here too.
  */
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +18,7 @@
 #include "simulation/ledger.h"
 #include "simulation/weather.h"
 
-enum {
-    LONGEST_S = 120,         // real seconds of one seed: it does not end
-    LARGE_BYTES = 256 * 1024 // is mapped, and only what is used of it cleared
-};
+enum { LONGEST_S = 120 }; // real seconds of one seed: it does not end
 
 static bool asked (int argc, char **argv, const char *word)
 {
