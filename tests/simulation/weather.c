@@ -62,15 +62,13 @@ static int supervisor_of (struct sim *s, int shim)
 
 static struct work any_work (struct sim *s)
 {
-    struct work w = {
-        .count = (unsigned) in (s, 1, 2),
-        .lasts = one_in (s, 5) ? -1 : in (s, 100, 40 * SECOND),
-        .rest = one_in (s, 4) ? in (s, 1, 4 * SECOND) : 0,
-        .term = one_in (s, 4) ? -1 : in (s, 1, 3 * SECOND),
-        .kill =
-            in (s, 1,
-                one_in (s, 4) ? s->settings.timing.kill_confirm * 3 / 5 : 50)};
+    struct work w = {.count = (unsigned) in (s, 1, 2)};
 
+    w.lasts = one_in (s, 5) ? -1 : in (s, 100, 40 * SECOND);
+    w.rest = one_in (s, 4) ? in (s, 1, 4 * SECOND) : 0;
+    w.term = one_in (s, 4) ? -1 : in (s, 1, 3 * SECOND);
+    w.kill = in (
+        s, 1, one_in (s, 4) ? s->settings.timing.kill_confirm * 3 / 5 : 50);
     return w;
 }
 
@@ -85,6 +83,20 @@ static void request (struct sim *s, int shim)
         sim_request (s, shim, supervisor_of (s, shim), count, min);
 }
 
+static void run (struct sim *s, int shim)
+{
+    struct work work = any_work (s);
+
+    sim_run (s, shim, supervisor_of (s, shim), work);
+}
+
+static void release (struct sim *s, int shim)
+{
+    unsigned count = (unsigned) in (s, 1, 4);
+
+    sim_release (s, shim, supervisor_of (s, shim), count);
+}
+
 static void kill_later (struct sim *s, struct event *e)
 {
     if (s->clients[e->a].life == e->b)
@@ -93,8 +105,8 @@ static void kill_later (struct sim *s, struct event *e)
 
 static void request_asleep (struct sim *s, int shim)
 {
-    int client = sim_request_asleep (s, shim, supervisor_of (s, shim),
-                                     (unsigned) in (s, 1, 3));
+    unsigned count = (unsigned) in (s, 1, 3);
+    int client = sim_request_asleep (s, shim, supervisor_of (s, shim), count);
 
     sim_later (s, s->now + in (s, 10, 10 * SECOND), ACTOR_WORLD, 0, 0,
                kill_later, (uint64_t) client, s->clients[client].life, NULL);
@@ -143,12 +155,8 @@ static void somebody_acts (struct sim *s)
 
     switch (in (s, 0, 19)) {
     case 0 ... 4: request (s, shim); break;
-    case 5 ... 11:
-        sim_run (s, shim, supervisor_of (s, shim), any_work (s));
-        break;
-    case 12 ... 14:
-        sim_release (s, shim, supervisor_of (s, shim), (unsigned) in (s, 1, 4));
-        break;
+    case 5 ... 11: run (s, shim); break;
+    case 12 ... 14: release (s, shim); break;
     case 15: sim_cancel (s, shim, supervisor_of (s, shim)); break;
     case 16: kill_a_client (s); break;
     case 17: request_asleep (s, shim); break;

@@ -241,12 +241,16 @@ static void set_policy (struct sim *s)
 
 static void relieve (struct sim *s)
 {
-    sim_relieve (s, (int) in (s, 0, s->host_count - 1), one_in (s, 2));
+    bool kill = one_in (s, 2);
+
+    sim_relieve (s, (int) in (s, 0, s->host_count - 1), kill);
 }
 
 static void set_priority (struct sim *s)
 {
-    sim_set_priority (s, any_project (s), (unsigned) in (s, 0, 10));
+    unsigned priority = (unsigned) in (s, 0, 10);
+
+    sim_set_priority (s, any_project (s), priority);
 }
 
 static void resume (struct sim *s, struct event *e)

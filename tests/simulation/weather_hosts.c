@@ -84,13 +84,14 @@ static void many_runs (struct sim *s)
         s->supervisors[supervisor].host != s->shims[shim].host)
         return;
     sim_request (s, shim, supervisor, (unsigned) in (s, 1, 3), 1);
-    for (int64_t n = in (s, 2, 5); n > 0; n--)
-        sim_run (s, shim, supervisor,
-                 (struct work){.count = 1,
-                               .lasts = in (s, 1, 4 * SECOND),
-                               .rest = one_in (s, 3) ? in (s, 1, SECOND) : 0,
-                               .term = -1,
-                               .kill = in (s, 1, 200)});
+    for (int64_t n = in (s, 2, 5); n > 0; n--) {
+        struct work work = {.count = 1, .term = -1};
+
+        work.lasts = in (s, 1, 4 * SECOND);
+        work.rest = one_in (s, 3) ? in (s, 1, SECOND) : 0;
+        work.kill = in (s, 1, 200);
+        sim_run (s, shim, supervisor, work);
+    }
 }
 
 static void late_news (struct sim *s)

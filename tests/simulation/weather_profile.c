@@ -96,11 +96,11 @@ void schedule_draw (struct chance *c, unsigned max_slots,
     unsigned left = max_slots / 2;
     struct schedule *s = ret_schedule;
 
-    *s = (struct schedule){
-        .policy = (enum policy) chance_in (c, POLICY_FIFO, POLICY_PRIORITY),
-        .fair_mode =
-            (enum fair_mode) chance_in (c, FAIR_PROPORTIONAL, FAIR_MAXMIN),
-        .aging_ms = agings[chance_in (c, 0, 3)]};
+    *s = (struct schedule){0};
+    s->policy = (enum policy) chance_in (c, POLICY_FIFO, POLICY_PRIORITY);
+    s->fair_mode =
+        (enum fair_mode) chance_in (c, FAIR_PROPORTIONAL, FAIR_MAXMIN);
+    s->aging_ms = agings[chance_in (c, 0, 3)];
     for (int i = 0; i < WEATHER_PROJECTS; i++)
         draw_project (c, max_slots, &left, s, i);
 }
