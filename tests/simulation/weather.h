@@ -56,6 +56,7 @@ struct profile {
     int64_t pace_ms;          // at most, between what people do
     unsigned calm;            // so many things happen to one fault
     struct schedule schedule;
+    int64_t reclaim_idle_ms;  // 0: nobody is asked for idle slots
     bool forecast;            // nine tenths of a run's cost, where there is
     bool model;               // its rounds are compared with the model's
     uint64_t faults;          // bit i: it has fault i

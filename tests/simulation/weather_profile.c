@@ -129,6 +129,7 @@ void schedule_settings (const struct schedule *schedule,
 void profile_draw (struct profile *ret_profile, uint64_t seed)
 {
     static const unsigned speeds[] = {100, 100, 50, 200};
+    static const int64_t idles[] = {0, 3000, 20000, 600000};
     struct profile *p = ret_profile;
     struct chance c;
 
@@ -153,6 +154,7 @@ void profile_draw (struct profile *ret_profile, uint64_t seed)
     p->parked = (unsigned) chance_in (&c, 0, 8);
     schedule_draw (&c, p->max_slots, &p->schedule);
     p->forecast = chance_in (&c, 1, 20) == 1;
+    p->reclaim_idle_ms = idles[chance_in (&c, 0, 3)];
 }
 
 static void print_faults (uint64_t faults, char *text, size_t size)
@@ -194,12 +196,13 @@ char *profile_print (const struct profile *p, char *ret_text, size_t size)
     snprintf (ret_text, size,
               "SEED=%llu max_slots=%u cap=%u burst=%u parked=%u own_shims=%u "
               "far_shims=%u far_hosts=%u speed=%u rates=%u,%u,%u pace_ms=%lld "
-              "calm=%u model=%d forecast=%d policy=%s faults=%s%s%s",
+              "calm=%u model=%d forecast=%d reclaim_idle=%lld policy=%s "
+              "faults=%s%s%s",
               (unsigned long long) p->seed, p->max_slots, p->cap, p->burst,
               p->parked, p->own_shims, p->far_shims, p->far_hosts, p->speed,
               p->rate[0], p->rate[1], p->rate[2], (long long) p->pace_ms,
-              p->calm, p->model, p->forecast, schedule, faults,
-              off[0] ? " WITHOUT=" : "", off);
+              p->calm, p->model, p->forecast, (long long) p->reclaim_idle_ms,
+              schedule, faults, off[0] ? " WITHOUT=" : "", off);
     return ret_text;
 }
 
@@ -219,6 +222,9 @@ void profile_settings (const struct profile *p, struct settings *ret_settings)
     ret_settings->max_per_project = p->cap;
     ret_settings->grant_burst = p->burst;
     ret_settings->max_parked = p->parked;
+    ret_settings->reclaim = p->reclaim_idle_ms > 0;
+    if (ret_settings->reclaim)
+        ret_settings->reclaim_idle_ms = p->reclaim_idle_ms;
     scale (&ret_settings->timing, p->speed);
     ret_settings->timing.load_after = 10000; // pressure does not last longer
     ret_settings->timing.load_settle = 15000;
