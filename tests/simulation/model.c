@@ -1444,6 +1444,18 @@ static bool compare_waiters (const struct model *m, const struct broker *b,
     return same;
 }
 
+/* When all was granted, slots may have been asked back, and are to be kept:
+ * who waits hears of its place with them. */
+static void read_asked (struct model *m, const struct broker *b)
+{
+    for (size_t i = 0; i < b->pools.count; i++) {
+        const struct pool *pool = b->pools.at[i];
+
+        m->hosts[i].kept =
+            pool->kept ? lane_of (m, b, pool, pool->kept->project) : -1;
+    }
+}
+
 bool model_after (struct model *m, const struct broker *b, char *ret_text,
                   size_t size)
 {
@@ -1454,6 +1466,7 @@ bool model_after (struct model *m, const struct broker *b, char *ret_text,
     good = !m->wrong[0];
     if (!good)
         snprintf (ret_text, size, "%s", m->wrong);
+    read_asked (m, b);
     good = good && compare_grants (m, b, ret_text, size) &&
            compare_waiters (m, b, ret_text, size);
     keep (m);
