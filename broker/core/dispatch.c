@@ -72,6 +72,8 @@ static void forget (struct dispatch *d, size_t i)
     assert (!lane_first (d->lanes[i]));
     if (d->lanes[i]->pool->kept == d->lanes[i])
         d->lanes[i]->pool->kept = NULL;
+    if (d->lanes[i]->pool->asked_for == d->lanes[i])
+        d->lanes[i]->pool->asked_for = NULL;
     free (d->lanes[i]);
     d->lane_count--;
     memmove (d->lanes + i, d->lanes + i + 1,
@@ -257,7 +259,7 @@ void dispatch_reorder (struct dispatch *d, const struct scheduler *policy)
     d->policy = policy;
     for (size_t i = 0; !same && i < d->pools->count; i++) {
         d->pools->at[i]->gather_until = 0;
-        d->pools->at[i]->kept = NULL;
+        d->pools->at[i]->kept = d->pools->at[i]->asked_for = NULL;
     }
     for (size_t i = 0; i < d->lane_count; i++)
         reorder_lane (d, d->lanes[i]);

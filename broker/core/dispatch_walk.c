@@ -314,6 +314,9 @@ static void open_lanes (struct dispatch *d, int64_t now)
         ramp_note (&pool->ramp, pool->in_use, now);
         if (pool->gather_until && pool->gather_until <= now)
             pool->gather_until = 0;
+        if (pool->asked_for)
+            pool->kept = pool->asked_for;
+        pool->asked_for = NULL;
         if (pool->kept && (pool->kept_until <= now || !lane_first (pool->kept)))
             pool->kept = NULL;
     }

@@ -334,7 +334,7 @@ static void copy_pools (struct run *r)
 
         *pool = *from->at[i];
         pool->blocker = pool->turn = NULL;
-        pool->kept = NULL;
+        pool->kept = pool->asked_for = NULL;
         pool->decided = pool->planned = 0;
         pool->gather_until = 0;
         r->pools.at[r->pools.count++] = pool;

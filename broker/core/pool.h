@@ -59,9 +59,10 @@ struct pool {
     uint64_t gather_from;    // this number wait for each other; 0 = none do
     const struct lane *kept; // `fair`: what was asked back is kept for it,
     int64_t kept_until;      // for so long; NULL: nothing is
-    unsigned decided;        // tickets that only the pace keeps waiting,
-    unsigned planned;        // slots that they get,
-    bool behind;             // and others have come since: they are next
+    const struct lane *asked_for; // that from the next walk on; NULL: none
+    unsigned decided;             // tickets that only the pace keeps waiting,
+    unsigned planned;             // slots that they get,
+    bool behind;                  // and others have come since: they are next
 
     uint64_t number, digest; // POOL as last published
     uint64_t health_number;  // HEALTH as last published
@@ -89,8 +90,8 @@ void pools_configure (struct pools *p, const struct settings *settings);
 void pools_size (struct pools *p, struct pool *pool, unsigned cores,
                  uint64_t memory_bytes, const struct settings *settings);
 bool pools_is_own (const struct pools *p, const struct pool *pool);
-/* One that the last tally found empty and that has its whole pace again, so that
- * it is as a new one; never the first. NULL: there is none. */
+/* One that the last tally found empty and that has its whole pace again, so
+ * that it is as a new one; never the first. NULL: there is none. */
 struct pool *pools_empty (const struct pools *p, unsigned burst, int64_t now);
 /* Forget it. */
 void pools_remove (struct pools *p, struct pool *pool);

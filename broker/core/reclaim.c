@@ -143,7 +143,7 @@ static void ask_pool (struct broker *b, struct pool *pool, int64_t now,
         asked |= count > 0;
     }
     if (asked) {
-        pool->kept = whom;
+        pool->asked_for = whom;
         pool->kept_until = now + 2 * b->settings.timing.beat;
     }
 }

@@ -248,8 +248,10 @@ static void read_kept (struct model *m, const struct broker *b)
     for (size_t i = 0; i < m->lane_count; i++) {
         const struct lane *l = b->dispatch.lanes[i];
 
-        if (l->pool->kept == l && l->pool->kept_until > m->now &&
-            lane_first (l))
+        const struct lane *kept =
+            l->pool->asked_for ? l->pool->asked_for : l->pool->kept;
+
+        if (kept == l && l->pool->kept_until > m->now && lane_first (l))
             m->hosts[m->lanes[i].host].kept = (int) i;
     }
 }
@@ -1444,18 +1446,6 @@ static bool compare_waiters (const struct model *m, const struct broker *b,
     return same;
 }
 
-/* When all was granted, slots may have been asked back, and are to be kept:
- * who waits hears of its place with them. */
-static void read_asked (struct model *m, const struct broker *b)
-{
-    for (size_t i = 0; i < b->pools.count; i++) {
-        const struct pool *pool = b->pools.at[i];
-
-        m->hosts[i].kept =
-            pool->kept ? lane_of (m, b, pool, pool->kept->project) : -1;
-    }
-}
-
 bool model_after (struct model *m, const struct broker *b, char *ret_text,
                   size_t size)
 {
@@ -1466,7 +1456,6 @@ bool model_after (struct model *m, const struct broker *b, char *ret_text,
     good = !m->wrong[0];
     if (!good)
         snprintf (ret_text, size, "%s", m->wrong);
-    read_asked (m, b);
     good = good && compare_grants (m, b, ret_text, size) &&
            compare_waiters (m, b, ret_text, size);
     keep (m);
