@@ -102,6 +102,14 @@ void broker_reload (struct broker *b, const struct settings *settings,
 
 /* ---- time ---- */
 
+/* Nobody could measure a tree anew meanwhile: whose the memory is was not
+ * forgotten by that. No figure is of later than now. */
+static void shift_footprint (struct footprint *f, int64_t by, int64_t now)
+{
+    if (f->at)
+        f->at = f->at + by < now ? f->at + by : now;
+}
+
 /* Every deadline moves by what the broker was not there for (R3). */
 static void shift_deadlines (struct broker *b, int64_t by)
 {
@@ -121,6 +129,7 @@ static void shift_deadlines (struct broker *b, int64_t by)
         l->missed += by;
         if (l->until != INT64_MAX)
             l->until += by;
+        shift_footprint (&l->footprint, by, b->turned);
     }
     for (unsigned i = 0; i < KEPT_KILLS; i++)
         b->kills.at[i].deadline += by;

@@ -616,6 +616,31 @@ static void memory_from_outside_is_said_and_nobody_ended (void **state)
     world_destroy (w);
 }
 
+/* Its own sample comes at once then, and what the shims measure does not. */
+static void memory_from_outside_is_so_after_a_stop_of_the_broker (void **state)
+{
+    struct world *w = world_create (4);
+    struct actor *p = project (w, "p", 5);
+    (void) state;
+
+    start (w, p, 1);
+    start (w, p, 1);
+    w->others = 97;
+    pass (w, 60000);
+    assert_int_equal (w->stops, 0);
+    w->trees[0].measured = w->trees[1].measured = false;
+    w->st->now += 20000; // it was stopped, and so were they
+    sample (w);
+    pass (w, 1000);
+    sample (w);
+    pass (w, 1000);
+    assert_int_equal (w->stops, 0);
+    w->trees[0].measured = w->trees[1].measured = true;
+    pass (w, 60000);
+    assert_int_equal (w->stops, 0);
+    world_destroy (w);
+}
+
 /* Else a single one could keep all from being ended. */
 static void no_shim_says_how_much_memory_the_own_host_has (void **state)
 {
@@ -1457,6 +1482,7 @@ int main (void)
         cmocka_unit_test (kill_that_is_said_again_is_not_waited_for_anew),
         cmocka_unit_test (last_one_of_the_highest_priority_is_spared),
         cmocka_unit_test (memory_from_outside_is_said_and_nobody_ended),
+        cmocka_unit_test (memory_from_outside_is_so_after_a_stop_of_the_broker),
         cmocka_unit_test (no_shim_says_how_much_memory_the_own_host_has),
         cmocka_unit_test (figures_that_cannot_be_added_are_not_small),
         cmocka_unit_test (unmanaged_ones_that_have_more_cause_it),
