@@ -10,7 +10,7 @@ import signal
 import subprocess
 
 from harness import Skip, alive, main, program, wait_until
-from seed import (by, command_line, day, environ_of, in_use, row_of, shims, status, supervisor,
+from seed import (by, command_line, day, environ_of, in_use, in_vain, row_of, shims, status, supervisor,
                   tree_members, wrapper)
 
 REQUEST = wrapper("supervisor-request-slots")
@@ -382,7 +382,7 @@ def request_that_cannot_be_had_at_once_or_in_time_or_ever(place):
     assert place.run(REQUEST, "p", "3", env=by(who))[0] == 0
     code, out, err = place.run(REQUEST, "q", "2", "--nowait", env=by(other))
     assert (code, out) == (75, "") and "NOT_NOW" in err, (code, err)
-    code, out, err = place.run(REQUEST, "q", "2", "--timeout", "50ms", env=by(other))
+    code, out, err = in_vain(place, REQUEST, "q", "2", "--timeout", "TIMEOUT", env=by(other))
     assert (code, out) == (124, "") and "Waiting for slots (1 agent ahead)" in err, (code, err)
     assert status(place)["queue"] == []
     code, out, err = place.run(REQUEST, "q", "4", env=by(other))

@@ -5,7 +5,7 @@ import re
 import signal
 
 from harness import alive, main, wait_until
-from seed import by, day, in_use, row_of, shims, status, supervisor, tree_members, wrapper
+from seed import by, day, in_use, in_vain, row_of, shims, status, supervisor, tree_members, wrapper
 
 # What runs in a parked tree: says so, and waits until the test lets it go.
 INNER = "echo parked; until [ -e %s/go ]; do sleep 0.02; done; exit 7"
@@ -208,20 +208,20 @@ def who_holds_a_slot_and_waits_for_another_is_told_of_park(place):
     place.configure(max_slots=1, max_per_project=1)
     place.broker()
     who = supervisor(place)
-    code, out, err = place.run("slotbus", "run", "-p", "p", "--", "slotbus", "run", "--own-slot", "--timeout", "0.3",
-                               "--", "/bin/true", env=by(who))
+    code, out, err = in_vain(place, "slotbus", "run", "-p", "p", "--", "slotbus", "run", "--own-slot", "--timeout",
+                             "TIMEOUT", "--", "/bin/true", env=by(who))
     assert code == 124, (code, err)
     assert re.search("^slotbus: you hold 1 slot while you wait for 1 more; `slotbus park -- CMD` gives yours back "
                      "meanwhile$", err, re.M), err
     place.run("slotbus", "release", "p", "1", env=by(who))
     code, out, err = place.run("slotbus", "request", "p", "1", env=by(who))
     assert code == 0 and "you hold" not in err, err
-    code, out, err = place.run("slotbus", "request", "p", "1", "--timeout", "0.3", env=by(who))
+    code, out, err = in_vain(place, "slotbus", "request", "p", "1", "--timeout", "TIMEOUT", env=by(who))
     assert code == 124 and "you hold" not in err, err   # no tree waits there
     assert re.search("^slotbus: this supervisor holds 1 slot while it waits for 1 more; .*"
                      "slotbus release p 1$", err, re.M), err
-    code, out, err = place.run("slotbus", "run", "-p", "p", "--", "slotbus", "request", "p", "1", "--timeout", "0.3",
-                               "--watch", str(who.pid), env=by(who))
+    code, out, err = in_vain(place, "slotbus", "run", "-p", "p", "--", "slotbus", "request", "p", "1", "--timeout",
+                             "TIMEOUT", "--watch", str(who.pid), env=by(who))
     assert code == 124 and "this supervisor" not in err, err   # what runs will end
 
 
