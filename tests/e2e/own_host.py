@@ -15,7 +15,8 @@ from seed import row_of, status
 from slotbus_client import Subscriber
 
 UNJUDGED = CONFIG["vm_limits"]
-# Health at once; but a machine that burns is slow to end what it shall.
+# Health at once; but a machine that burns is slow to end what it shall, and to
+# run the hook that has to be through before that.
 FAST = {"dwell": "300ms", "healthy_for": "300ms", "grow_every": "100ms", "settle": "300ms", "load_after": "300ms",
         "load_settle": "400ms", "memory_grace": "2s", "sample": "200ms", "health_interval": "100ms",
         "beat": "100ms", "ttl": "10s", "notice": "2s", "grace": "2s", "kill_confirm": "2s"}

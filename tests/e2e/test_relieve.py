@@ -14,6 +14,7 @@ from slotbus_client import Session
 UNJUDGED = CONFIG["vm_limits"]
 FAST = {"dwell": "200ms", "settle": "300ms", "healthy_for": "300ms", "grow_every": "100ms", "memory_grace": "100ms",
         "sample": "100ms"}
+HOOKED = {**FAST, "notice": "1s"}       # time for a hook, also where others compile
 MEMORY = {**UNJUDGED, "max_memory_percent": 90, "critical_memory_percent": 95}
 GIB = 1 << 30
 # Lives until it is asked to end, and says so.
@@ -116,7 +117,7 @@ def memory_that_the_agents_have_not_got_costs_none_of_them(place):
 @day
 def relieve_kill_ends_the_newest_of_the_lowest_priority(place):
     hook = 'echo "$SLOTBUS_PROJECT $SLOTBUS_TOKENS $SLOTBUS_LABEL: $SLOTBUS_REASON" >>%s/saved' % place.path
-    place.configure(notice_command=hook, timing=FAST, project_priorities={"high": 9, "low": 2})
+    place.configure(notice_command=hook, timing=HOOKED, project_priorities={"high": 9, "low": 2})
     place.broker()
     who = supervisor(place)
     high, _ = agent(place, who, "precious", project="high")
@@ -190,7 +191,7 @@ def relieve_of_an_unknown_host_or_with_words_is_refused(place):
 
 @day
 def agent_over_its_projects_max_time_is_ended_after_notice(place):
-    place.configure(timing=FAST, projects={"p": {"max_time": "300ms"}})
+    place.configure(timing=HOOKED, projects={"p": {"max_time": "300ms"}})
     broker = place.broker()
     who = supervisor(place)
     run, pid = agent(place, who, "slow", "--notice", "echo saved >%s/saved" % place.path)
@@ -203,7 +204,7 @@ def agent_over_its_projects_max_time_is_ended_after_notice(place):
 
 @day
 def hook_of_a_file_that_others_may_write_is_not_run(place):
-    place.configure(notice_command="touch %s/hooked" % place.path, timing=FAST)
+    place.configure(notice_command="touch %s/hooked" % place.path, timing=HOOKED)
     place.broker()
     path = os.path.join(place.runtime, "notice_command")
     with open(path) as f:
