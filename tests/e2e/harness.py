@@ -210,6 +210,14 @@ class Place:
                     print("#   %s: %s" % (stream, line[:300]))
 
 
+def moved(broker, stall=0.25):
+    """Seconds by which a broker has moved its deadlines so far: after a gap in
+    its loop of more than `stall`, by that gap and twice as much as that. Nobody
+    is told to be quicker on a machine that stood still."""
+    gaps = re.findall(r"\] stall +gap_ms=(\d+)", broker.text())
+    return sum(int(gap) / 1000 + 2 * stall for gap in gaps)
+
+
 def alive(pid):
     """Does this process live (not gone, not a zombie)?"""
     try:

@@ -18,7 +18,7 @@ import msgpack
 import zmq
 
 from agents import STUBBORN, Supervisor
-from harness import ASAN, DEADLINE, Place, alive, case, free_port, main, wait_until
+from harness import ASAN, DEADLINE, Place, alive, case, free_port, main, moved, wait_until
 from proxy import Proxy
 from slotbus_client import MAGIC, Client, Refused, Session
 
@@ -500,7 +500,7 @@ def cut_wires(place, ends):
         pids[way] = supervisors[way].started(2)
     with Observer(place.endpoint, broker.id, 8, 8) as observer:
         wait_until(lambda: sum(bool(a.get("pid")) for a in observer.last.get("agents", [])) == 6, "six agents are known")
-        cut_and_mend(wires, supervisors, pids, observer)
+        cut_and_mend(wires, supervisors, pids, observer, broker)
         wait_until(lambda: not observer.last.get("in_use") and not programs(place, "shim"), "all is given back")
     assert not tree_tokens(broker.id)
     assert not observer.wrong, observer.wrong
@@ -508,10 +508,10 @@ def cut_wires(place, ends):
         assert not wire.turn()["wrong"], wire.turn()["wrong"]
 
 
-def cut_and_mend(wires, supervisors, pids, observer):
+def cut_and_mend(wires, supervisors, pids, observer, broker):
     def is_free(way):
         return not any(a["project"] == way for a in observer.last.get("agents", []))
-    cut_at = {}
+    cut_at, before = {}, moved(broker)
     for way, wire in wires.items():
         wire.turn(cut=way)
         cut_at[way] = time.monotonic()
@@ -521,7 +521,7 @@ def cut_and_mend(wires, supervisors, pids, observer):
         print("# cut %s: agents gone after %.2f s, slots back after %.2f s" % (
             way, gone[way] - cut_at[way], free[way] - cut_at[way]))
         assert gone[way] - cut_at[way] < TTL - DRIFT
-        assert free[way] - cut_at[way] < TTL + LOCK_DELAY + 1
+        assert free[way] - cut_at[way] < TTL + LOCK_DELAY + 1 + moved(broker) - before
     for way, wire in wires.items():
         wire.turn(cut="")
         number = supervisors[way].run("exit 5")
