@@ -16,7 +16,7 @@ import time
 
 import zmq
 
-from harness import DEADLINE, Skip, alive, case, main, start_time, wait_until
+from harness import DEADLINE, SHORT, Skip, alive, case, free_port, main, start_time, wait_until
 from slotbus_client import MAGIC, Client, Refused, Session, Subscriber
 
 CLIENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "slotbus_client.py")
@@ -249,6 +249,7 @@ def broker_killed_at_every_moment_loses_no_confirmed_grant(place):
 
 @case
 def stopped_broker_loses_no_session(place):
+    place.configure(timing=SHORT)
     broker = place.broker()
     shim = Session(place.endpoint, "consilio")
     shim.granted(1)

@@ -8,7 +8,7 @@ import time
 
 import zmq
 
-from harness import Skip, case, main, wait_until
+from harness import SHORT, Skip, case, main, wait_until
 from slotbus_client import Client, Session
 
 FLOOD = 200     # messages said between two looks at what has come
@@ -47,7 +47,7 @@ def no_session(client, session):
 
 @case
 def a_flood_is_refused_and_costs_nobody_else_anything(place):
-    place.configure(message_rate=100)
+    place.configure(message_rate=100, timing=SHORT)
     broker = place.broker()
     flooder = Session(place.endpoint, "loud")
     sent = heard = 0

@@ -6,7 +6,7 @@ import signal
 import time
 
 from agents import STUBBORN, Supervisor, agents, agents_of, keepers, project, slots_return, status, trees
-from harness import alive, case, main, wait_until
+from harness import SHORT, alive, case, main, wait_until
 
 
 @case
@@ -106,7 +106,7 @@ def agents_live_through_a_killed_broker_under_the_same_tokens(place):
 
 @case
 def nobody_loses_a_lease_while_the_broker_is_away_longer_than_the_ttl(place):
-    broker, supervisor = agents(place, 2)
+    broker, supervisor = agents(place, 2, timing=SHORT)
     pids = supervisor.started(2)
     before = set(agents_of(place, "consilio"))
     broker.signal(signal.SIGKILL)
@@ -138,7 +138,7 @@ def a_short_stop_of_the_broker_touches_no_agent(place):
 
 @case
 def agents_end_while_the_broker_is_stopped_too_long_and_no_session_is_lost(place):
-    broker, supervisor = agents(place, 2)
+    broker, supervisor = agents(place, 2, timing=SHORT)
     pids = supervisor.started(2)
     began = time.monotonic()
     broker.signal(signal.SIGSTOP)
@@ -155,7 +155,7 @@ def agents_end_while_the_broker_is_stopped_too_long_and_no_session_is_lost(place
 
 @case
 def a_stopped_shim_comes_back_without_overcommitting(place):
-    broker, supervisor = agents(place, 2)
+    broker, supervisor = agents(place, 2, timing=SHORT)
     pids = supervisor.started(2)
     shim = supervisor.shim()
     os.kill(shim, signal.SIGSTOP)

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 import zmq
 
 import slt1
-from harness import DEADLINE, case, main
+from harness import DEADLINE, SHORT, case, free_port, main
 from slt1 import Dealer, Req
 
 PUSHED = ("GRANT", "QUEUED", "STOP", "ERROR")
@@ -147,7 +147,7 @@ class Raw:
 def a_life_from_hello_to_bye(place, wire):
     place.broker()
     session = join(place, "odin", wire)
-    for key, value in (("beat_ms", 50), ("ttl_ms", 1500), ("notice_ms", 50), ("grace_ms", 200),
+    for key, value in (("beat_ms", 50), ("ttl_ms", 10000), ("notice_ms", 50), ("grace_ms", 200),
                        ("kill_confirm_ms", 200), ("drift_ms", 50), ("linger_ms", 100)):
         equal(session.welcome[key], value)
     assert session.welcome["own_host"]
@@ -255,6 +255,7 @@ def a_request_waits_and_knows_its_place(place, wire):
 
 @both
 def a_restarted_broker_knows_everybody(place, wire):
+    place.configure(timing=SHORT)
     broker = place.broker()
     session = join(place, "odin", wire, lock=os.path.join(place.runtime, "broker.lock"))
     tokens = granted(session, 8)
@@ -361,6 +362,7 @@ def a_remote_successor_is_told_all_that_was_said(place):
 
 @case
 def a_remote_session_ends_by_time(place):
+    place.configure(timing=SHORT)
     place.broker()
     session = join(place, "odin", **elsewhere("vm2"))
     assert not session.welcome.get("own_host")
@@ -385,6 +387,7 @@ def a_remote_session_ends_by_time(place):
 
 @case
 def after_no_session_what_is_still_held_is_named_and_proven(place):
+    place.configure(timing=SHORT)
     place.broker()
     session = join(place, "odin")
     tokens = granted(session, 3, supervisor=os.getpid())
@@ -405,6 +408,7 @@ def after_no_session_what_is_still_held_is_named_and_proven(place):
 
 @case
 def a_broker_that_lost_its_state_adopts_what_is_named(place):
+    place.configure(timing=SHORT)
     broker = place.broker()
     session = join(place, "odin")
     tokens = granted(session, 3, supervisor=os.getpid())
@@ -917,22 +921,9 @@ def a_project_that_is_gone_says_so(place):
 
 # ---- TCP --------------------------------------------------------------------
 
-def free_ports():
-    """A port whose upper neighbour is free as well."""
-    while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            try:
-                two.bind(("127.0.0.1", port + 1))
-                return port
-            except (OSError, OverflowError):
-                continue
-
-
 @both
 def over_tcp_it_is_the_same_but_nobody_rules(place, wire):
-    endpoint = "tcp://127.0.0.1:%d" % free_ports()
+    endpoint = "tcp://127.0.0.1:%d" % free_port()
     place.configure(bind=[endpoint], insecure=True)
     events_at = place.broker().wait_line(r"\bready\b.* events=(\S+)").group(1)
     session = join(place, "odin", wire, endpoint=endpoint)
