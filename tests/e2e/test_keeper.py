@@ -280,8 +280,8 @@ def tree_is_gone_by_its_deadline(place):
     for kind in each_kind():
         for boottime in (0, 1):
             k = Kept(place, sh(FAMILY), *kind)
-            by = now() + 4000
-            k.start(deadline=4000, grace=500, confirm=2500, boottime=boottime)
+            by = now() + 5000
+            k.start(deadline=5000, grace=1500, confirm=2500, boottime=boottime)
             k.await_words("ready", "one")
             assert k.ends(k.shim, k.run) == signal.SIGKILL
             assert now() < by, "%d ms late" % (now() - by)

@@ -295,14 +295,14 @@ def a_restart_of_the_broker_leaves_a_parked_tree_parked(place):
 
 @day
 def a_parked_tree_outlives_many_ttls_and_ends_with_its_shim(place):
-    place.configure(max_slots=1, max_per_project=1, timing={"ttl": "1s"})
+    place.configure(max_slots=1, max_per_project=1, timing={"ttl": "2s"})
     place.broker()
     who = supervisor(place)
     tree = park_one(place, who)
     first = agent_of(place, "parked")
     busy = supervisor(place)
     for _ in range(3):      # each waits for longer than a ttl
-        code, out, err = place.run("slotbus", "run", "-p", "q", "--", "/bin/sleep", "1.1", env=by(busy))
+        code, out, err = place.run("slotbus", "run", "-p", "q", "--", "/bin/sleep", "2.1", env=by(busy))
         assert code == 0, err
     assert agent_of(place, "parked")["token"] == first["token"] and tree.process.poll() is None
     os.kill(shims(place, "p")[0], signal.SIGKILL)
