@@ -11,6 +11,7 @@ soon as it is there and fail after a deadline, which only a failure reaches.
 """
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -238,15 +239,19 @@ def start_time(pid):
 
 
 def free_port():
-    """A port whose neighbour is free too: requests and events."""
+    """A port whose neighbour is free too: requests and events. None of those
+    that the kernel deals out: by the time it is bound it might have been."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        first, last = map(int, f.read().split())
+    ports = max(range(5000, first - 1), range(last + 1, 65535), key=len)
     while True:
+        port = random.choice(ports)
         with socket.socket() as bus, socket.socket() as events:
-            bus.bind(("127.0.0.1", 0))
-            port = bus.getsockname()[1]
             try:
+                bus.bind(("127.0.0.1", port))
                 events.bind(("127.0.0.1", port + 1))
                 return port
-            except (OSError, OverflowError):
+            except OSError:
                 pass
 
 

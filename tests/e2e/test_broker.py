@@ -440,10 +440,7 @@ def bad_configuration_ends_the_start_with_78(place):
 
 @case
 def plain_tcp_has_to_be_asked_for(place):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    bus = "tcp://127.0.0.1:%d" % port
+    bus = "tcp://127.0.0.1:%d" % free_port()
     broker = place.broker("--bind", bus, ready=False)
     assert broker.wait_exit() == 78 and "insecure" in broker.text(), broker.text()
     place.configure(insecure=True)

@@ -2,7 +2,6 @@
 """A client written from PROTOCOL.md alone, and the real broker: they agree."""
 import os
 import random
-import socket
 import sys
 import time
 
