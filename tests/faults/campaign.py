@@ -192,13 +192,15 @@ class Watch:
     def slots_return(self, name, trees, within=2.0, deadline=30):
         """Wait until the project's trees ({token: [pids]}) are gone and free,
         each slot never before its last process has ended, nor later than
-        `within` after that (L3). Returns how long the last one took."""
+        `within` after that (L3): who asks later is told so, and how long it takes
+        to ask is no part of it. Returns how long the last one took."""
         ends, took, end = {}, 0.0, time.monotonic() + deadline
         left = set(trees)
         while left:
             for token in left:
                 if token not in ends and not any(map(alive, trees[token])):
                     ends[token] = time.monotonic()
+            asked = time.monotonic()
             held = self.counted(name)
             now = time.monotonic()
             for token in left - held:
@@ -206,7 +208,7 @@ class Watch:
                 assert not living, ("free, and it lives", token, living)
                 took = max(took, now - ends.get(token, now))
             left &= held
-            late = [t for t in left if t in ends and now - ends[t] > within]
+            late = [t for t in left if t in ends and asked - ends[t] > within]
             assert not late, ("gone for %g s, and not free" % within, late)
             assert now < end, ("never end", left, [p for t in left for p in trees[t] if alive(p)])
             time.sleep(0.002)
