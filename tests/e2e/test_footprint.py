@@ -51,10 +51,13 @@ def the_agent(place):
 def agents_of_known_size_show_their_memory_within_a_fifth(place):
     agents(place, 1, HOLDS.replace("SIZE", "60"))
     wanted = 2 * (60 * MB + bare_python())
-    agent = wait_until(lambda: (the_agent(place)["memory_bytes"] or 0) > wanted / 2 and the_agent(place),
-                       "it is measured")
+
+    def measured():     # what it had while it grew may be shown for a moment
+        agent = the_agent(place)
+        return (agent["memory_bytes"] or 0) > 0.8 * wanted and agent
+    agent = wait_until(measured, "it is measured")
     print("# %d MB of %d" % (agent["memory_bytes"] / MB, wanted / MB))
-    assert 0.8 * wanted < agent["memory_bytes"] < 1.2 * wanted, (agent["memory_bytes"], wanted)
+    assert agent["memory_bytes"] < 1.2 * wanted, (agent["memory_bytes"], wanted)
     code, out, err = place.run("slotbus", "status", "consilio")
     assert code == 0 and " MB, CPU " in out, out
 
