@@ -10,13 +10,15 @@ from seed import by, day, in_use, in_vain, row_of, shims, status, supervisor, tr
 # What runs in a parked tree: says so, and waits until the test lets it go.
 INNER = "echo parked; until [ -e %s/go ]; do sleep 0.02; done; exit 7"
 # A level of a tree of trees: parks while the next one runs, goes on when it has
-# ended, and passes its status on.
+# ended, and passes its status on. The last one waits until the test lets it go.
 LEVEL = """#!/bin/sh
 echo down $1
 code=3
 if [ "$1" -lt 10 ]; then
     slotbus park -- slotbus run -p p --own-slot -l "level $(($1 + 1))" -- "$0" $(($1 + 1))
     code=$?
+else
+    until [ -e "${0%/*}/go" ]; do sleep 0.02; done
 fi
 echo up $1
 exit $code
@@ -93,13 +95,18 @@ def ten_levels_of_runs_finish_on_a_pool_of_one(place):
     who = supervisor(place)
     level = write(place, "level.sh", LEVEL, 0o755)
     top = run(place, who, "-l", "level 1", "--", level, "1")
-    most = deepest = 0
-    while top.process.poll() is None:
+    looks = []
+
+    def ended():
         now = status(place)
-        most = max(most, now["in_use"])
-        deepest = max([deepest] + [len(p["agents"]) for p in now["projects"]])
+        looks.append((now["in_use"], max(len(p["agents"]) for p in now["projects"] or [{"agents": []}])))
+        if looks[-1][1] == 10:
+            let_go(place)
+        return top.process.poll() is not None
+    wait_until(ended, "the first level ends", 60)
     assert top.wait_exit() == 3, top.text()
-    assert most == 1 and deepest > 5, (most, deepest)
+    most, deepest = map(max, zip(*looks))
+    assert (most, deepest) == (1, 10), looks
     words = top.text("stdout").split("\n")
     assert words == ["down %d" % n for n in range(1, 11)] + ["up %d" % n for n in range(10, 0, -1)], words
     wait_until(lambda: in_use(place) == 0, "all is back")
