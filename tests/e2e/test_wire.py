@@ -541,7 +541,8 @@ def agents_behind_a_cut_ipc_wire_are_gone_before_their_slots_are_free(place):
 
 @case
 def a_stop_of_an_epoch_before_is_not_heeded(place):
-    """I13. The same STOP with the present epoch is: the shim does hear it."""
+    """I13. The same STOP with the present epoch is: the shim does hear it. Each is
+    said again and again, as brokers do: the shim may connect anew just then."""
     front, back = ends_on_ipc(place)
     place.at_end(end_programs, place)
     broker = start_broker(place, [back])
@@ -550,11 +551,12 @@ def a_stop_of_an_epoch_before_is_not_heeded(place):
     restart(place, broker, [back])
     session, = wait_until(lambda: [s for s, e in wire.turn()["epochs"].items() if e == 2], "a BEAT with the new epoch")
     stop = {"verb": "STOP", "session": int(session), "epoch": 1, "tokens": [1], "grace_ms": 1000}
-    wire.turn(inject=stop)
     beats = wire.turn()["verbs"]["BEAT_OK"]
-    wait_until(lambda: wire.turn()["verbs"]["BEAT_OK"] > beats + 10, "ten beats", meanwhile=lambda: time.sleep(0.02))
+    wait_until(lambda: wire.turn(inject=stop)["verbs"]["BEAT_OK"] > beats + 10, "ten beats",
+               meanwhile=lambda: time.sleep(0.02))
     assert alive(agent)
-    wire.turn(inject={**stop, "epoch": 2})
+    wait_until(lambda: wire.turn(inject={**stop, "epoch": 2}) and "ended 1 " in supervisor.shell.text("stdout"),
+               "it is heeded", meanwhile=lambda: time.sleep(0.02))
     assert supervisor.ended(1) == 128 + signal.SIGTERM
     supervisor.shell.process.stdin.close()
     wait_until(lambda: not programs(place, "shim"), "the shim ends")
