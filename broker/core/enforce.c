@@ -275,15 +275,18 @@ static void smooth (double *average, double value, double weight)
     *average += (value - *average) * weight;
 }
 
+/* After a gap one moment counts for a half at most: nobody knows what was in
+ * it. */
 void enforce_observe (const struct broker *b, struct pool *pool, int64_t now)
 {
     struct enforcement *e = &pool->enforcement;
+    double span = (double) b->settings.timing.load_after;
     double passed = (double) (now - e->observed), weight = 1;
 
     if (isnan (pool->health.sample.running))
         return;
     if (e->observed)
-        weight = passed / (passed + (double) b->settings.timing.load_after);
+        weight = passed < span ? passed / (passed + span) : 0.5;
     smooth (&e->tasks, pool->health.sample.running, weight);
     smooth (&e->leased_tasks, (double) load_of (b, pool, now).running, weight);
     e->observed = now;

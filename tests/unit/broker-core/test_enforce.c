@@ -906,6 +906,32 @@ static void one_moment_does_not_make_the_load_theirs (void **state)
     world_destroy (w);
 }
 
+/* Nobody knows what was in the gap before it. */
+static void one_moment_after_a_gap_does_not_either (void **state)
+{
+    struct world *w = world_create (4);
+    struct actor *p = project (w, "p", 5);
+    struct tree *t = start (w, p, 1);
+    (void) state;
+
+    start (w, p, 1);
+    w->load = 60;
+    t->running = 1;
+    w->running = 20;
+    pass (w, 180000);
+    w->blind = true;
+    pass (w, 900000);
+    w->blind = false;
+    t->running = 6;
+    w->running = 7;
+    pass (w, SAMPLE_MS);
+    t->running = 1;
+    w->running = 20;
+    pass (w, 60000);
+    assert_int_equal (w->stops, 0);
+    world_destroy (w);
+}
+
 static unsigned said_outside (const struct world *w)
 {
     unsigned said = 0;
@@ -1495,6 +1521,7 @@ int main (void)
         cmocka_unit_test (load_that_is_seen_no_longer_ends_nobody),
         cmocka_unit_test (load_from_outside_ends_nobody_and_is_said),
         cmocka_unit_test (one_moment_does_not_make_the_load_theirs),
+        cmocka_unit_test (one_moment_after_a_gap_does_not_either),
         cmocka_unit_test (what_comes_from_outside_is_said_once),
         cmocka_unit_test (over_its_memory_limit_is_ended_on_a_healthy_host),
         cmocka_unit_test (over_its_max_time_is_ended_without_any_sample),
