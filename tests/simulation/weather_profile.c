@@ -153,7 +153,7 @@ void profile_draw (struct profile *ret_profile, uint64_t seed)
     p->off = switched_off (p->faults);
     p->parked = (unsigned) chance_in (&c, 0, 8);
     schedule_draw (&c, p->max_slots, &p->schedule);
-    p->forecast = chance_in (&c, 1, 20) == 1;
+    p->forecast = chance_in (&c, 1, 40) == 1;
     p->reclaim_idle_ms = idles[chance_in (&c, 0, 3)];
 }
 
