@@ -16,7 +16,7 @@
 
 struct options;
 
-enum { DAY_MS = 24 * 3600 * 1000 };
+enum { DAY_MS = MAX_TIME_MS };
 
 /* A file being read, and how far below its root: "vm_limits.". */
 struct config_reading {

@@ -55,6 +55,7 @@ struct broker *broker_create (const struct settings *settings,
 
     b->self = *self;
     b->meta = *meta;
+    b->meta.ttl_ms = state_credible_ttl (meta->ttl_ms);
     b->next_token = meta->token_mark ? meta->token_mark : 1;
     b->next_number = meta->number_mark ? meta->number_mark : 1;
     b->turned = now;

@@ -18,8 +18,12 @@
 
 void broker_restore_session (struct broker *b, const struct session_record *r)
 {
-    if (r->id && !sessions_find (&b->sessions, r->id))
-        ledger_begin (b, r, b->turned, NULL);
+    struct session_record known = *r;
+
+    if (!r->id || sessions_find (&b->sessions, r->id))
+        return;
+    known.ttl_ms = state_credible_ttl (r->ttl_ms);
+    ledger_begin (b, &known, b->turned, NULL);
 }
 
 static void above (uint64_t *next, uint64_t used)

@@ -184,6 +184,11 @@ int64_t state_longest_ttl (const struct broker *b)
     return longer (b->meta.ttl_ms, b->settings.timing.ttl);
 }
 
+int64_t state_credible_ttl (int64_t ttl_ms)
+{
+    return ttl_ms > 0 && ttl_ms <= MAX_TIME_MS ? ttl_ms : 0;
+}
+
 int64_t state_ttl (const struct broker *b, const struct session *s)
 {
     if (s->r.ttl_ms == 0)

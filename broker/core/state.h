@@ -101,6 +101,8 @@ unsigned state_effective (const struct broker *b);
 int64_t state_ttl (const struct broker *b, const struct session *s);
 /* The same of whoever may still rely on it. */
 int64_t state_longest_ttl (const struct broker *b);
+/* What was stored; 0, not known, if no broker can have told it to anybody. */
+int64_t state_credible_ttl (int64_t ttl_ms);
 /* Is `l` in LIMBO, and `s` the successor of who held it? */
 bool state_succeeds (const struct session *s, const struct lease *l);
 /* The round answers a STATUS. project "": all. */

@@ -983,6 +983,28 @@ static void full_ttl_counts_from_the_start_not_from_the_store (void **state)
     stage_destroy (st);
 }
 
+/* A row that no broker can have written: the session has what others have. */
+static void ttl_that_nobody_can_have_told_is_not_known (void **state)
+{
+    static const int64_t odd[] = {INT64_MIN, -1, 0, 86400001, INT64_MAX};
+    struct stage *st = stage_create (4);
+    struct meta_record meta = *stage_meta (st);
+    struct session_record r = {.id = 7, .uid = 1000};
+    (void) state;
+
+    copy_text (r.project, sizeof r.project, "a");
+    copy_text (r.host, sizeof r.host, "vm2");
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        broker_destroy (st->b);
+        meta.ttl_ms = r.ttl_ms = odd[i];
+        st->b = broker_create (&st->settings, &st->self, &meta, false, st->now);
+        broker_restore_session (st->b, &r);
+        assert_true (sessions_find (&st->b->sessions, 7)->deadline ==
+                     st->now + st->settings.timing.ttl);
+    }
+    stage_destroy (st);
+}
+
 static void restart_keeps_the_order_of_the_queue (void **state)
 {
     struct stage *st = stage_create (4);
@@ -1313,6 +1335,7 @@ int main (void)
         cmocka_unit_test (ttl_that_was_told_outlives_a_shorter_one),
         cmocka_unit_test (ttl_that_was_told_is_known_after_a_restart),
         cmocka_unit_test (full_ttl_counts_from_the_start_not_from_the_store),
+        cmocka_unit_test (ttl_that_nobody_can_have_told_is_not_known),
         cmocka_unit_test (restart_keeps_the_order_of_the_queue),
         cmocka_unit_test (restart_grants_at_once_from_what_is_free),
         cmocka_unit_test (tokens_rise_over_a_restart),
