@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/settings.h"
 #include "yaml_tree.h"
 
 struct options;
