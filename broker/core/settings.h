@@ -17,7 +17,7 @@ enum policy { POLICY_FIFO, POLICY_FAIR, POLICY_PRIORITY };
 enum fair_mode { FAIR_PROPORTIONAL, FAIR_MAXMIN };
 enum { MAX_PROJECTS = 256, MAX_HOSTS = 64, MAX_UIDS = 16 };
 enum { DEFAULT_PRIORITY = 5, MAX_PRIORITY = 1000 };
-enum { MAX_TIME_MS = 24 * 3600 * 1000 }; // of each time in slots.yaml
+enum { MAX_TIME_MS = 24 * 3600 * 1000 }; // of each of `timing`
 
 struct timing {
     int64_t beat, ttl, notice, grace, kill_confirm, drift, lock_delay, linger;
