@@ -525,11 +525,11 @@ static void end (struct run *r)
 static void serve_wish (struct run *r, struct wish *wish, unsigned amount,
                         int64_t at)
 {
-    int64_t runs = draw (&wish->runs, luck (r, wish->w->r.number << 32));
-
     wish->served[r->number] = at - r->s->now;
     if (wish->known)
-        occupy (r, amount, at + runs, wish->lane);
+        occupy (r, amount,
+                at + draw (&wish->runs, luck (r, wish->w->r.number << 32)),
+                wish->lane);
 }
 
 static bool is_guest (const struct run *r, const struct ticket *t)
