@@ -211,7 +211,7 @@ static const char *judge_name (const char *text)
 {
     return strlen (text) < 65 && !strpbrk (text, "/,")
                ? NULL
-               : "the name of a program, without / and ,";
+               : "the name of a program (no slash, no comma)";
 }
 
 int config_paths (struct config_reading *r, const struct node *n,

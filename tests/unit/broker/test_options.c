@@ -368,11 +368,11 @@ static void wrong_value_is_named_with_its_place (void **state)
     refused ("policy: fare\n", "slots.yaml:1:1: policy: expected fifo | fair "
                                "| priority, got 'fare'");
     refused ("unmanaged: [cc1, 'a,b']\n",
-             "slots.yaml:1:18: unmanaged: expected the name of a program, "
-             "without / and ,, got 'a,b'");
+             "slots.yaml:1:18: unmanaged: expected the name of a program (no "
+             "slash, no comma), got 'a,b'");
     refused ("unmanaged: [/usr/bin/cc1]\n",
-             "slots.yaml:1:13: unmanaged: expected the name of a program, "
-             "without / and ,, got '/usr/bin/cc1'");
+             "slots.yaml:1:13: unmanaged: expected the name of a program (no "
+             "slash, no comma), got '/usr/bin/cc1'");
     refused ("insecure: yes\n",
              "slots.yaml:1:1: insecure: expected true or false, got 'yes'");
     refused ("timing: { ttl: 60 }\n",
