@@ -454,7 +454,7 @@ static enum err take_list (const msgpack_object *in, const struct field *f,
                            unsigned char *base, const char *path,
                            struct codec_error *e)
 {
-    size_t item_size = f->kind == KIND_ROWS ? f->row->size : sizeof (uint64_t);
+    size_t item_size = field_item_size (f);
     uint32_t count = in->via.array.size;
     char item[PATH_BYTES];
     enum err err = ERR_NONE;

@@ -176,9 +176,9 @@ static bool is_list (const struct field *f)
     return f->kind == KIND_U64S || f->kind == KIND_ROWS;
 }
 
-static size_t item_size (const struct field *f)
+size_t field_item_size (const struct field *list)
 {
-    return f->kind == KIND_ROWS ? f->row->size : sizeof (uint64_t);
+    return list->kind == KIND_ROWS ? list->row->size : sizeof (uint64_t);
 }
 
 static void init (unsigned char *base, const struct fields *fields)
@@ -192,7 +192,7 @@ static void init (unsigned char *base, const struct fields *fields)
         if (!is_list (f))
             continue;
         memset (base + done, 0, f->items - done);
-        done = f->items + f->max * item_size (f);
+        done = f->items + f->max * field_item_size (f);
     }
     memset (base + done, 0, fields->size - done);
     for (unsigned i = 0; i < fields->count; i++) {
@@ -235,9 +235,11 @@ void message_copy (void *ret_fields, const void *fields, enum verb verb)
         if (!is_list (f))
             continue;
         memcpy (&count, from + f->offset, sizeof count);
+        if (count > f->max)
+            count = (uint32_t) f->max;
         memcpy (to + done, from + done,
-                f->items - done + count * item_size (f));
-        done = f->items + f->max * item_size (f);
+                f->items - done + count * field_item_size (f));
+        done = f->items + f->max * field_item_size (f);
     }
     memcpy (to + done, from + done, message_size (verb) - done);
 }

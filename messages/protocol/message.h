@@ -140,6 +140,8 @@ struct fields {
     const struct field *at;
 };
 
+/* Bytes of one item of a list. */
+size_t field_item_size (const struct field *list);
 /* The table of a verb; NULL for VERB_NONE and out of range. */
 const struct fields *message_fields (enum verb verb);
 /* "HELLO"; "NONE" and "?" as err_name (). */
@@ -155,7 +157,8 @@ void message_init (struct msg *ret_msg, enum verb verb);
 /* The same for one bare structure of that verb, such as struct msg_grant. */
 void message_init_fields (void *ret_fields, enum verb verb);
 void row_init (void *ret_row, const struct fields *row);
-/* Copies one bare structure of that verb, but no items that are not in use. */
+/* Copies one bare structure of that verb, but no items that are not in use, nor
+ * more than a list has room for. */
 void message_copy (void *ret_fields, const void *fields, enum verb verb);
 
 /* May this be a project's key: [a-z0-9][a-z0-9._-]{0,63}. */

@@ -153,6 +153,11 @@ static void rows_that_are_not_in_use_are_not_touched (void **s)
     assert_int_equal (to.stops.at[1], 0xdddddddddddddddd);
     assert_int_equal (to.endings_count, 0);
     assert_int_equal (to.endings[0].notice_ms, 0xdddddddddddddddd);
+
+    ok.grants_count = UINT32_MAX; // which no message can say
+    message_copy (&to, &ok, VERB_BEAT_OK);
+    assert_int_equal (to.epoch, 7);
+    assert_int_equal (to.grants_count, UINT32_MAX);
 }
 
 static void an_init_touches_only_its_own_structure (void **s)
